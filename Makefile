@@ -1,0 +1,35 @@
+# Two commands set everything up on a fresh Debian or Ubuntu machine with rustup: `make demo` and `make test`.
+
+CARGO ?= cargo
+DEMO_FRAMES ?= 10
+# The tests build what they test first: the programs are run as files.
+TEST_FLAGS = --release --workspace
+
+.PHONY: demo test check test-gpu packages clean-demo
+
+packages:
+	@sh tests/packages.sh
+
+## Builds comet-edge and runs the shipped model: on the camera if there is one, else on the shipped frames.
+demo: packages
+	$(CARGO) build --release -p comet-edge
+	@sh tests/demo.sh target/release/comet-edge $(DEMO_FRAMES)
+
+## Every test: unit tests, golden vectors, and the programs themselves from end to end.
+test: packages
+	$(CARGO) build $(TEST_FLAGS) --bins --examples
+	$(CARGO) test $(TEST_FLAGS)
+
+## What a change must pass before it is shown to others.
+check: packages
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(TEST_FLAGS) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
+	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny check; \
+	else echo "cargo-deny is not installed: licences and advisories were not checked (cargo install cargo-deny)"; fi
+
+## Three training steps on software Vulkan (Mesa's lavapipe) give the losses of the CPU.
+test-gpu:
+	@sh tests/packages.sh gpu
+	$(CARGO) build --release -p comet-trainer --features wgpu --target-dir target/gpu
+	@sh tests/gpu.sh target/gpu/release/trainer

@@ -1,0 +1,162 @@
+//! `bench`: how long a frame takes.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use anyhow::Context;
+use image::RgbImage;
+use image::codecs::jpeg::JpegEncoder;
+use serde::Serialize;
+
+use super::args::BenchArgs;
+use super::exit::Exit;
+use super::model;
+use super::print::{print_json, print_text};
+use crate::engine::{ENGINE, Session};
+use crate::explain::MaskStatistics;
+use crate::image::decode_rgb;
+use crate::model::ModelFile;
+use crate::source::SyntheticScene;
+
+/// What multiplies the matrices.
+const KERNEL: &str = "tract";
+/// Runs before the measured ones: caches, clocks and memory settle.
+const WARM_UP: u32 = 10;
+
+#[derive(Serialize)]
+struct Report {
+    median_ms: f64,
+    p95_ms: f64,
+    n: u32,
+    threads: usize,
+    engine: &'static str,
+    kernel: &'static str,
+    /// Medians in milliseconds; decoding is not part of `median_ms`.
+    stages: Stages,
+    model: String,
+}
+
+#[derive(Serialize)]
+struct Stages {
+    decode: f64,
+    preprocess: f64,
+    inference: f64,
+    postprocess: f64,
+}
+
+pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<Exit> {
+    let model = model::load(&args.model)?;
+    let mut session = Session::with_threads(&model, args.threads.count())?;
+    let report = measure(&model, &mut session, args.iterations)?;
+    if args.json {
+        print_json(&report)?;
+    } else {
+        print_text(table(&report))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn measure(model: &ModelFile, session: &mut Session, iterations: u32) -> anyhow::Result<Report> {
+    let picture = SyntheticScene::default().draw(0);
+    let jpeg = encode(&picture)?;
+    let mut series: [Vec<f64>; 5] = Default::default();
+    for run in 0..iterations.saturating_add(WARM_UP) {
+        let times = one_frame(session, &picture, &jpeg)?;
+        if run >= WARM_UP {
+            for (samples, time) in series.iter_mut().zip(times) {
+                samples.push(time);
+            }
+        }
+    }
+    let [total, decode, preprocess, inference, postprocess] = &mut series;
+    Ok(Report {
+        median_ms: quantile(total, 0.5),
+        p95_ms: quantile(total, 0.95),
+        n: iterations,
+        threads: session.threads(),
+        engine: ENGINE,
+        kernel: KERNEL,
+        stages: Stages {
+            decode: quantile(decode, 0.5),
+            preprocess: quantile(preprocess, 0.5),
+            inference: quantile(inference, 0.5),
+            postprocess: quantile(postprocess, 0.5),
+        },
+        model: model.name().to_owned(),
+    })
+}
+
+/// Milliseconds: whole, decode, preprocess, inference, postprocess.
+fn one_frame(session: &mut Session, picture: &RgbImage, jpeg: &[u8]) -> anyhow::Result<[f64; 5]> {
+    let begun = Instant::now();
+    black_box(decode_rgb(jpeg, "drawn picture")?);
+    let decoded = Instant::now();
+    let tensor = session.preprocess().tensor(picture);
+    let prepared = Instant::now();
+    let explanation = session.run(&tensor)?;
+    let inferred = Instant::now();
+    black_box((
+        explanation.probabilities(),
+        MaskStatistics::of(&explanation.mask),
+    ));
+    let ended = Instant::now();
+    let ms = |from: Instant, to: Instant| 1000.0 * (to - from).as_secs_f64();
+    Ok([
+        ms(decoded, ended),
+        ms(begun, decoded),
+        ms(decoded, prepared),
+        ms(prepared, inferred),
+        ms(inferred, ended),
+    ])
+}
+
+fn encode(picture: &RgbImage) -> anyhow::Result<Vec<u8>> {
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, 90)
+        .encode_image(picture)
+        .context("the drawn picture cannot be encoded")?;
+    Ok(jpeg)
+}
+
+/// The sample at `share` of the sorted samples (nearest rank), to the microsecond.
+fn quantile(samples: &mut [f64], share: f64) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    let rank = (share * samples.len() as f64).ceil() as usize;
+    let sample = samples
+        .get(rank.saturating_sub(1))
+        .copied()
+        .unwrap_or(f64::NAN);
+    (sample * 1000.0).round() / 1000.0
+}
+
+fn table(report: &Report) -> String {
+    let Report {
+        median_ms,
+        p95_ms,
+        n,
+        threads,
+        engine,
+        kernel,
+        stages,
+        model,
+    } = report;
+    format!(
+        "{model}: median {median_ms:.2} ms, p95 {p95_ms:.2} ms (n = {n}, {threads} threads, {engine}, kernel {kernel})\n\
+         preprocess {:.2} ms, inference {:.2} ms, postprocess {:.2} ms; decoding a 640x480 JPEG {:.2} ms",
+        stages.preprocess, stages.inference, stages.postprocess, stages.decode,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_samples() {
+        let mut samples: Vec<f64> = (1..=20).rev().map(f64::from).collect();
+        assert_eq!(quantile(&mut samples, 0.5), 10.0);
+        assert_eq!(quantile(&mut samples, 0.95), 19.0);
+        assert_eq!(quantile(&mut [7.0], 0.5), 7.0);
+        assert!(quantile(&mut [], 0.5).is_nan());
+    }
+}

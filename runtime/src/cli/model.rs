@@ -1,0 +1,27 @@
+//! The model of a command: a file, or the one that is built in.
+
+use std::path::Path;
+
+use super::args::ModelArgs;
+use crate::model::{ModelError, ModelFile};
+
+/// Ten hand signs: with it, `comet-edge run --camera 0` works on a fresh machine.
+static BUILT_IN: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../models/hands.int8.onnx"
+));
+const BUILT_IN_NAME: &str = "built-in model";
+
+/// Reads the model that the arguments name.
+pub(super) fn load(args: &ModelArgs) -> Result<ModelFile, ModelError> {
+    read(args.model.as_deref(), args.skip_hash)
+}
+
+/// Reads a model file, or the one that is built in.
+pub(super) fn read(file: Option<&Path>, skip_hash: bool) -> Result<ModelFile, ModelError> {
+    match (file, skip_hash) {
+        (Some(file), false) => ModelFile::read(file),
+        (Some(file), true) => ModelFile::read_unsealed(file),
+        (None, _) => ModelFile::parse(BUILT_IN_NAME, BUILT_IN, true),
+    }
+}

@@ -1,0 +1,23 @@
+//! The sinks that the arguments ask for.
+
+use super::args::OutputArgs;
+use crate::image::OverlayStyle;
+use crate::sink::{InputFiles, MaskFiles, OverlayFiles, Sink, SinkError};
+
+/// The sinks that write files. They come first: they note their files in the record that is printed.
+pub(super) fn file_sinks(args: &OutputArgs) -> Result<Vec<Box<dyn Sink>>, SinkError> {
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    if let Some(folder) = &args.masks {
+        sinks.push(Box::new(MaskFiles::new(folder)?));
+    }
+    if let Some(folder) = &args.dump_input {
+        sinks.push(Box::new(InputFiles::new(folder)?));
+    }
+    if let Some(folder) = &args.overlay {
+        sinks.push(Box::new(OverlayFiles::new(
+            folder,
+            OverlayStyle::default(),
+        )?));
+    }
+    Ok(sinks)
+}

@@ -1,0 +1,26 @@
+//! Writing to stdout and stderr: data on the one, talk on the other.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+
+use anyhow::Context;
+use serde::Serialize;
+
+/// Says something on stderr. If nobody can hear it, the program goes on.
+pub(super) fn say(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints a value as indented JSON.
+pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    print_text(serde_json::to_string_pretty(value)?)
+}
+
+/// Prints text and a line end. A reader that has gone away has read enough.
+pub(super) fn print_text(text: impl Display) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("stdout"),
+        _ => Ok(()),
+    }
+}

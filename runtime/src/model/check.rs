@@ -1,0 +1,175 @@
+//! Rules that every COMET graph keeps, held before the engine sees the file.
+//!
+//! The engine is a large parser; a hostile file should meet a small one first. What is allowed is listed,
+//! everything else is refused by name.
+
+use super::file::ModelErrorKind;
+use super::manifest::Manifest;
+use crate::engine::proto::{GraphProto, ModelProto, TensorProto, dimensions};
+
+/// The largest number of nodes in a graph; the full pair has about 500.
+pub const MAX_NODES: usize = 20_000;
+/// The largest side of the input.
+const MAX_SIDE: u32 = 4_096;
+const MAX_CLASSES: usize = 100_000;
+
+/// Operators of COMET graphs, as written by our exporter and by the usual quantizers.
+const OPERATORS: &[&str] = &[
+    "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv",
+    "DequantizeLinear", "Div", "Flatten", "Gemm", "GlobalAveragePool", "HardSigmoid", "HardSwish",
+    "Identity", "MatMul", "MaxPool", "Mul", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
+    "ReduceMean", "Relu", "Reshape", "Resize", "Shape", "Sigmoid", "Slice", "Softmax", "Squeeze",
+    "Sub", "Transpose", "Unsqueeze",
+];
+
+pub(super) fn check_graph(
+    proto: &ModelProto,
+    manifest: &Manifest,
+    file_bytes: usize,
+) -> Result<(), ModelErrorKind> {
+    let graph = proto
+        .graph
+        .as_ref()
+        .ok_or_else(|| ModelErrorKind::NotOnnx("it holds no graph".into()))?;
+    if !proto.functions.is_empty() || !proto.training_info.is_empty() {
+        return structure("it defines functions or training graphs".into());
+    }
+    check_nodes(graph)?;
+    for tensor in &graph.initializer {
+        check_tensor(tensor, file_bytes)?;
+    }
+    check_manifest(manifest)?;
+    check_interface(graph, manifest)
+}
+
+fn structure<T>(fault: String) -> Result<T, ModelErrorKind> {
+    Err(ModelErrorKind::Structure(fault))
+}
+
+fn check_nodes(graph: &GraphProto) -> Result<(), ModelErrorKind> {
+    if graph.node.len() > MAX_NODES {
+        return structure(format!("{} nodes; the limit is {MAX_NODES}", graph.node.len()));
+    }
+    if !graph.sparse_initializer.is_empty() {
+        return structure("it holds sparse initializers".into());
+    }
+    for node in &graph.node {
+        let known = node.domain.is_empty() || node.domain == "ai.onnx";
+        if !known || !OPERATORS.contains(&node.op_type.as_str()) {
+            let operator = printable(&format!("{}:{}", node.domain, node.op_type));
+            let name = printable(&node.name);
+            return structure(format!("node '{name}' has the operator '{operator}'"));
+        }
+        let nested = |a: &crate::engine::proto::AttributeProto| {
+            a.g.is_some() || !a.graphs.is_empty() || a.sparse_tensor.is_some()
+        };
+        if node.attribute.iter().any(nested) {
+            let name = printable(&node.name);
+            return structure(format!("node '{name}' holds a graph of its own"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the tensor's data are inside the file and as many as its dimensions say.
+fn check_tensor(tensor: &TensorProto, file_bytes: usize) -> Result<(), ModelErrorKind> {
+    let name = printable(&tensor.name);
+    if tensor.data_location == Some(1) || !tensor.external_data.is_empty() {
+        return structure(format!("tensor '{name}' keeps its data in another file"));
+    }
+    let count = tensor.dims.iter().try_fold(1usize, |product, &dim| {
+        product.checked_mul(usize::try_from(dim).ok()?)
+    });
+    let Some(count) = count.filter(|&count| count <= file_bytes) else {
+        return structure(format!("tensor '{name}' claims more values than the file has bytes"));
+    };
+    let width = match tensor.data_type {
+        1 | 6 => 4,
+        2 | 3 | 9 => 1,
+        7 | 11 => 8,
+        other => return structure(format!("tensor '{name}' has the data type {other}")),
+    };
+    if !tensor.raw_data.is_empty() && Some(tensor.raw_data.len()) != count.checked_mul(width) {
+        return structure(format!(
+            "tensor '{name}' has {} bytes for {count} values",
+            tensor.raw_data.len()
+        ));
+    }
+    Ok(())
+}
+
+fn check_manifest(manifest: &Manifest) -> Result<(), ModelErrorKind> {
+    let field = |field, fault: String| Err(ModelErrorKind::Field { field, fault });
+    let preprocess = &manifest.preprocess;
+    let side = 8..=MAX_SIDE;
+    if !side.contains(&preprocess.width) || !side.contains(&preprocess.height) {
+        let fault = format!("{} x {} is outside 8..{MAX_SIDE}", preprocess.width, preprocess.height);
+        return field("preprocess", fault);
+    }
+    if preprocess.std.iter().any(|std| !(std.is_finite() && *std > 1e-4)) {
+        return field("preprocess.std", format!("{:?}", preprocess.std));
+    }
+    if preprocess.mean.iter().any(|mean| !(0.0..=1.0).contains(mean)) {
+        return field("preprocess.mean", format!("{:?}", preprocess.mean));
+    }
+    if manifest.fill != 0.0 {
+        let fault = format!("{} (this engine composites with the mean pixel, 0)", manifest.fill);
+        return field("fill", fault);
+    }
+    if manifest.classes.is_empty() || manifest.classes.len() > MAX_CLASSES {
+        return field("classes", format!("there are {} classes", manifest.classes.len()));
+    }
+    Ok(())
+}
+
+/// `image [1,3,H,W] -> mask [1,1,H,W], logits [1,K]`, by name and shape.
+fn check_interface(graph: &GraphProto, manifest: &Manifest) -> Result<(), ModelErrorKind> {
+    let height = i64::from(manifest.preprocess.height);
+    let width = i64::from(manifest.preprocess.width);
+    let classes = manifest.classes.len() as i64;
+    let initializers: Vec<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    let inputs: Vec<_> =
+        graph.input.iter().filter(|input| !initializers.contains(&input.name.as_str())).collect();
+    let [input] = inputs.as_slice() else {
+        return structure(format!("it has {} inputs instead of one", inputs.len()));
+    };
+    let expected = [
+        (*input, "image", vec![1, 3, height, width], "preprocess"),
+    ];
+    for (value, name, shape, field) in expected {
+        if value.name != name {
+            return structure(format!("the input is called '{}', not '{name}'", printable(&value.name)));
+        }
+        check_shape(dimensions(value), &shape, name, field)?;
+    }
+    for (name, shape, field) in [
+        ("mask", vec![1, 1, height, width], "preprocess"),
+        ("logits", vec![1, classes], "classes"),
+    ] {
+        let Some(value) = graph.output.iter().find(|output| output.name == name) else {
+            return structure(format!("it has no output '{name}'"));
+        };
+        check_shape(dimensions(value), &shape, name, field)?;
+    }
+    Ok(())
+}
+
+fn check_shape(
+    found: Option<Vec<i64>>,
+    expected: &[i64],
+    name: &str,
+    field: &'static str,
+) -> Result<(), ModelErrorKind> {
+    match found {
+        Some(found) if found == expected => Ok(()),
+        found => Err(ModelErrorKind::Field {
+            field,
+            fault: format!("'{name}' should be {expected:?}, the graph says {found:?}"),
+        }),
+    }
+}
+
+/// Names come from the file: cut and made harmless for a terminal.
+fn printable(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(80).collect()
+}

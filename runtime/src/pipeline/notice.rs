@@ -1,0 +1,120 @@
+//! What a run tells while it goes on: faults that cost a frame or a moment, not the run.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Something that a person may want to know about a run that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A frame was skipped.
+    Skipped {
+        /// The file or source.
+        source: String,
+        /// What was wrong with the frame.
+        reason: String,
+        /// How many others were skipped since the last notice of this kind.
+        unsaid: u64,
+    },
+    /// The source stalled or broke off and is being opened again.
+    Interrupted {
+        /// The source.
+        source: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The source gives frames again.
+    Resumed {
+        /// The source.
+        source: String,
+    },
+    /// A result could not be written.
+    NotWritten {
+        /// What happened.
+        reason: String,
+        /// How many others were not written since the last notice of this kind.
+        unsaid: u64,
+    },
+    /// The thread of the source did not end in time and was left behind.
+    LeftBehind {
+        /// The source.
+        source: String,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let others = |unsaid: u64| match unsaid {
+            0 => String::new(),
+            unsaid => format!(" (and {unsaid} more since the last message)"),
+        };
+        match self {
+            Self::Skipped {
+                source,
+                reason,
+                unsaid,
+            } => {
+                write!(f, "skipped {source}: {reason}{}", others(*unsaid))
+            }
+            Self::Interrupted { source, reason } => {
+                write!(f, "{source} {reason}; trying to open it again")
+            }
+            Self::Resumed { source } => write!(f, "{source} gives frames again"),
+            Self::NotWritten { reason, unsaid } => {
+                write!(f, "not written: {reason}{}", others(*unsaid))
+            }
+            Self::LeftBehind { source } => {
+                write!(
+                    f,
+                    "the thread of {source} did not end in time and was left behind"
+                )
+            }
+        }
+    }
+}
+
+/// Lets one event through in a time, and counts the others.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    spacing: Duration,
+    state: Mutex<(Option<Instant>, u64)>,
+}
+
+impl Throttle {
+    pub(super) fn new(spacing: Duration) -> Self {
+        Self {
+            spacing,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The number of events that were held back since the last one that passed; `None` if this one is too.
+    pub(super) fn pass(&self) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, unsaid) = &mut *state;
+        if last.is_some_and(|last| last.elapsed() < self.spacing) {
+            *unsaid += 1;
+            return None;
+        }
+        *last = Some(Instant::now());
+        Some(std::mem::take(unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_throttle_counts_what_it_holds_back() {
+        let open = Throttle::new(Duration::ZERO);
+        assert_eq!([open.pass(), open.pass()], [Some(0), Some(0)]);
+        let tight = Throttle::new(Duration::from_millis(30));
+        assert_eq!(
+            [tight.pass(), tight.pass(), tight.pass()],
+            [Some(0), None, None]
+        );
+        std::thread::sleep(Duration::from_millis(40));
+        assert_eq!(tight.pass(), Some(2));
+    }
+}

@@ -1,0 +1,253 @@
+//! Walking a JPEG's markers, to know where a picture ends.
+//!
+//! Searching for the end marker FF D9 is not enough: EXIF thumbnails are JPEGs inside a segment of the JPEG.
+
+const START: u8 = 0xD8;
+const END: u8 = 0xD9;
+const SCAN: u8 = 0xDA;
+
+/// What a [`Walker`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The picture goes on behind the bytes that are there.
+    NeedMore,
+    /// The picture is the first `.0` bytes.
+    End(usize),
+    /// This is no picture; the next one may begin at `resume` or later.
+    Broken {
+        /// Offset, at least 1.
+        resume: usize,
+    },
+}
+
+/// Walks one picture while its bytes arrive; every byte is looked at once.
+#[derive(Debug, Default)]
+pub(super) struct Walker {
+    offset: usize,
+    /// Where the last segment began: if its length was wrong, the next picture may begin inside it.
+    segment: usize,
+    in_scan: bool,
+}
+
+impl Walker {
+    /// Goes on with all bytes of the picture so far, from its start marker on.
+    pub(super) fn advance(&mut self, bytes: &[u8]) -> Step {
+        loop {
+            let step = if self.in_scan {
+                self.scan(bytes)
+            } else {
+                self.segment(bytes)
+            };
+            if let Some(step) = step {
+                return step;
+            }
+        }
+    }
+
+    /// Where to look for the next picture if this one gets no more bytes: a wrong length in the segment that
+    /// is being waited for may have hidden it.
+    pub(super) fn resume(&self) -> usize {
+        self.offset + 2
+    }
+
+    fn segment(&mut self, bytes: &[u8]) -> Option<Step> {
+        let at = self.offset;
+        let (Some(&first), Some(&marker)) = (bytes.get(at), bytes.get(at + 1)) else {
+            return Some(Step::NeedMore);
+        };
+        if first != 0xFF || (at == 0) != (marker == START) {
+            let resume = if marker == START && first == 0xFF {
+                at
+            } else {
+                self.segment + 2
+            };
+            return Some(Step::Broken { resume });
+        }
+        match marker {
+            START | 0x01 | 0xD0..=0xD7 => self.offset += 2,
+            END => return Some(Step::End(at + 2)),
+            // Any number of fill bytes may stand before a marker.
+            0xFF => self.offset += 1,
+            0x00 => {
+                return Some(Step::Broken {
+                    resume: self.segment + 2,
+                });
+            }
+            _ => match segment_end(bytes, at) {
+                SegmentEnd::At(end) => {
+                    self.segment = at;
+                    self.offset = end;
+                    self.in_scan = marker == SCAN;
+                }
+                SegmentEnd::Behind => return Some(Step::NeedMore),
+                SegmentEnd::Wrong => {
+                    return Some(Step::Broken {
+                        resume: self.segment + 2,
+                    });
+                }
+            },
+        }
+        None
+    }
+
+    /// Entropy-coded data: FF 00 is a byte, FF D0..D7 restart marks, any other FF xx ends the scan.
+    fn scan(&mut self, bytes: &[u8]) -> Option<Step> {
+        let rest = bytes.get(self.offset..).unwrap_or_default();
+        let Some(found) = rest.iter().position(|&byte| byte == 0xFF) else {
+            self.offset = bytes.len();
+            return Some(Step::NeedMore);
+        };
+        let at = self.offset + found;
+        self.offset = at;
+        match bytes.get(at + 1) {
+            None => return Some(Step::NeedMore),
+            Some(0x00 | 0xD0..=0xD7) => self.offset = at + 2,
+            Some(0xFF) => self.offset = at + 1,
+            // A new picture begins: the rest of this one was lost.
+            Some(&START) => return Some(Step::Broken { resume: at }),
+            Some(_) => self.in_scan = false,
+        }
+        None
+    }
+}
+
+enum SegmentEnd {
+    At(usize),
+    Behind,
+    Wrong,
+}
+
+/// Where the segment whose marker stands at `at` ends.
+fn segment_end(bytes: &[u8], at: usize) -> SegmentEnd {
+    let (Some(&high), Some(&low)) = (bytes.get(at + 2), bytes.get(at + 3)) else {
+        return SegmentEnd::Behind;
+    };
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    match at + 2 + length {
+        _ if length < 2 => SegmentEnd::Wrong,
+        end if end > bytes.len() => SegmentEnd::Behind,
+        end => SegmentEnd::At(end),
+    }
+}
+
+/// The segments before the first scan, as marker and offset; the scan's own is the last one.
+pub(super) fn header_segments(bytes: &[u8]) -> impl Iterator<Item = (u8, usize)> {
+    let mut next = Some(2);
+    std::iter::from_fn(move || {
+        let mut at = next?;
+        while bytes.get(at + 1) == Some(&0xFF) {
+            at += 1;
+        }
+        let marker = *bytes.get(at + 1).filter(|_| bytes.get(at) == Some(&0xFF))?;
+        next = match segment_end(bytes, at) {
+            SegmentEnd::At(end) if marker != SCAN && marker != END => Some(end),
+            _ => None,
+        };
+        Some((marker, at))
+    })
+}
+
+/// Whether the bytes begin as a JPEG does.
+pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xFF, START])
+}
+
+/// Whether the bytes end inside the picture.
+///
+/// Oddities in the middle are left to the decoder, which knows more of them.
+pub(super) fn is_cut_off(bytes: &[u8]) -> bool {
+    Walker::default().advance(bytes) == Step::NeedMore
+}
+
+/// The picture without what stands behind it: camera buffers have a stale tail.
+#[cfg_attr(
+    not(feature = "camera"),
+    allow(dead_code, reason = "only cameras need it")
+)]
+pub(super) fn whole(bytes: &[u8]) -> Option<&[u8]> {
+    match Walker::default().advance(bytes) {
+        Step::End(length) => bytes.get(..length),
+        _ => None,
+    }
+}
+
+/// Where the next picture may begin, at `from` or later.
+pub(super) fn find_start(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    rest.windows(3)
+        .position(|window| window == [0xFF, START, 0xFF])
+        .map(|found| from + found)
+}
+
+#[cfg(test)]
+pub(super) mod sample {
+    //! JPEGs for tests.
+
+    use image::codecs::jpeg::JpegEncoder;
+    use image::{Rgb, RgbImage};
+
+    /// A small picture with some texture.
+    pub(in crate::source) fn picture(width: u32, height: u32, seed: u8) -> Vec<u8> {
+        let picture = RgbImage::from_fn(width, height, |x, y| {
+            let level = |factor: u32| (x * 7 + y * factor + u32::from(seed) * 31) as u8;
+            Rgb([level(3), level(5), level(11)])
+        });
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 85)
+            .encode_image(&picture)
+            .unwrap();
+        bytes
+    }
+
+    /// The same picture with `thumbnail` inside an APP1 segment, as cameras store it.
+    pub(in crate::source) fn with_thumbnail(picture: &[u8], thumbnail: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xE1];
+        bytes.extend_from_slice(&(thumbnail.len() as u16 + 8).to_be_bytes());
+        bytes.extend_from_slice(b"Thumb\0");
+        bytes.extend_from_slice(thumbnail);
+        bytes.extend_from_slice(&picture[2..]);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_found_behind_a_thumbnail_and_before_a_stale_tail() {
+        let picture = sample::picture(32, 24, 1);
+        let mut buffer = sample::with_thumbnail(&picture, &sample::picture(8, 8, 2));
+        let length = buffer.len();
+        buffer.extend_from_slice(&[0xAB; 100]);
+        assert_eq!(whole(&buffer).map(<[u8]>::len), Some(length));
+    }
+
+    #[test]
+    fn bytes_that_arrive_one_by_one_give_the_same_end() {
+        let picture = sample::picture(16, 16, 3);
+        let mut walker = Walker::default();
+        for length in 0..picture.len() {
+            assert_eq!(
+                walker.advance(&picture[..length]),
+                Step::NeedMore,
+                "{length}"
+            );
+        }
+        assert_eq!(walker.advance(&picture), Step::End(picture.len()));
+    }
+
+    #[test]
+    fn garbage_always_moves_on() {
+        for bytes in [
+            &[0xFF, 0xD8, 0x12, 0x34][..],
+            &[0xFF, 0xD8, 0xFF, 0xE0, 0, 1],
+            &[0, 0, 0],
+        ] {
+            match Walker::default().advance(bytes) {
+                Step::Broken { resume } => assert!(resume >= 1),
+                step => assert_eq!(step, Step::NeedMore),
+            }
+        }
+    }
+}

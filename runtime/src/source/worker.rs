@@ -1,0 +1,189 @@
+//! The thread that sits in the camera's driver, and the watchdog over it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::{Builder, JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use super::spec::CameraOptions;
+use super::{Pixels, negotiate};
+
+const POLL: Duration = Duration::from_millis(100);
+/// How long opening may take; slow webcams need two seconds.
+pub(super) const OPENING: Duration = Duration::from_secs(5);
+/// How long the thread may take to come back from the driver before it is left behind.
+const LEAVING: Duration = Duration::from_millis(200);
+const LEAST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the capture thread tells.
+pub(super) enum Event {
+    Opened {
+        format: String,
+        fps: u32,
+    },
+    Picture(Pixels, Instant),
+    Damaged,
+    Failed(String),
+    /// Told by the watchdog, not by the thread.
+    Silent(Duration),
+}
+
+/// A camera on its thread.
+pub(super) struct Worker {
+    events: Receiver<Event>,
+    quit: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    pub(super) format: String,
+    patience: Duration,
+    last: Instant,
+}
+
+impl Worker {
+    pub(super) fn start(index: u32, options: CameraOptions) -> Result<Self, String> {
+        // One event in flight: a picture that nobody has fetched yet is as new as the one behind it.
+        let (sender, events) = sync_channel(1);
+        let quit = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&quit);
+        let thread = Builder::new()
+            .name(format!("camera{index}"))
+            .spawn(move || guarded_capture(index, options, &sender, &seen))
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            events,
+            quit,
+            thread,
+            format: String::new(),
+            patience: LEAST_PATIENCE,
+            last: Instant::now(),
+        })
+    }
+
+    /// Waits until the camera is open.
+    pub(super) fn wait_until_open(&mut self, stop: &AtomicBool) -> Result<(), String> {
+        let deadline = Instant::now() + OPENING;
+        while Instant::now() < deadline && !stop.load(Ordering::Relaxed) {
+            match self.events.recv_timeout(POLL) {
+                Ok(Event::Opened { format, fps }) => {
+                    self.format = format;
+                    self.patience = patience(fps);
+                    // The first picture takes its time: exposure, USB bandwidth.
+                    self.last = Instant::now() + LEAST_PATIENCE;
+                    return Ok(());
+                }
+                Ok(Event::Failed(fault)) => return Err(fault),
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Err(format!("it did not open within {} s", OPENING.as_secs()))
+    }
+
+    /// The next event; `None` if there is none for a moment.
+    pub(super) fn wait(&mut self) -> Option<Event> {
+        match self.events.recv_timeout(POLL) {
+            Ok(event) => {
+                self.last = Instant::now();
+                Some(event)
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                Some(Event::Failed("the capture thread ended".into()))
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let silent = self.last.elapsed();
+                (silent >= self.patience).then_some(Event::Silent(silent))
+            }
+        }
+    }
+
+    /// Asks the thread to end and waits a moment; gives it back if it hangs in the driver.
+    pub(super) fn leave(self) -> Option<JoinHandle<()>> {
+        let Self {
+            events,
+            quit,
+            thread,
+            ..
+        } = self;
+        quit.store(true, Ordering::Relaxed);
+        // A thread that waits to send is freed by this.
+        drop(events);
+        let deadline = Instant::now() + LEAVING;
+        while !thread.is_finished() && Instant::now() < deadline {
+            sleep(Duration::from_millis(5));
+        }
+        if !thread.is_finished() {
+            return Some(thread);
+        }
+        // Its panics are caught inside; a panic of the guard itself has nothing more to say.
+        let _ = thread.join();
+        None
+    }
+}
+
+/// Two seconds, or five frames of a slow camera.
+fn patience(fps: u32) -> Duration {
+    let five_frames = Duration::from_secs(5)
+        .checked_div(fps)
+        .unwrap_or(LEAST_PATIENCE);
+    five_frames.max(LEAST_PATIENCE)
+}
+
+/// The library panics on some faults, even while it closes the device.
+fn guarded_capture(
+    index: u32,
+    options: CameraOptions,
+    events: &SyncSender<Event>,
+    quit: &AtomicBool,
+) {
+    let fault = match catch_unwind(AssertUnwindSafe(|| capture(index, options, events, quit))) {
+        Ok(Ok(())) => return,
+        Ok(Err(fault)) => fault,
+        Err(_) => "the camera library panicked".into(),
+    };
+    // Nobody listens any more if this fails.
+    let _ = events.send(Event::Failed(fault));
+}
+
+fn capture(
+    index: u32,
+    options: CameraOptions,
+    events: &SyncSender<Event>,
+    quit: &AtomicBool,
+) -> Result<(), String> {
+    let mut camera = negotiate::open(index, options)?;
+    camera.open_stream().map_err(|error| error.to_string())?;
+    let format = camera.camera_format();
+    let opened = Event::Opened {
+        format: negotiate::describe(&format),
+        fps: format.frame_rate(),
+    };
+    if events.send(opened).is_err() {
+        return Ok(());
+    }
+    while !quit.load(Ordering::Relaxed) {
+        let buffer = camera.frame_raw().map_err(|error| error.to_string())?;
+        let captured = Instant::now();
+        let event = match negotiate::picture(&buffer, format) {
+            Some(picture) => Event::Picture(picture, captured),
+            None => Event::Damaged,
+        };
+        match events.try_send(event) {
+            Ok(()) | Err(TrySendError::Full(_)) => {}
+            Err(TrySendError::Disconnected(_)) => break,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_cameras_get_more_patience() {
+        assert_eq!(patience(30), Duration::from_secs(2));
+        assert_eq!(patience(1), Duration::from_secs(5));
+        assert_eq!(patience(0), Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Installs the system packages that a build needs, or names them.
+# libclang: the V4L2 bindings of nokhwa are made with bindgen. A C compiler: Rust links with it.
+set -eu
+
+needed=""
+command -v cc >/dev/null 2>&1 || needed="$needed gcc libc6-dev"
+ls /usr/lib/*/libclang-*.so* /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || needed="$needed libclang-dev"
+[ -e /usr/include/linux/videodev2.h ] || needed="$needed linux-libc-dev"
+if [ "${1:-}" = gpu ]; then
+    ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 || needed="$needed mesa-vulkan-drivers"
+    ls /usr/lib/*/libvulkan.so.1 >/dev/null 2>&1 || needed="$needed libvulkan1"
+fi
+command -v cargo >/dev/null 2>&1 || {
+    echo "cargo was not found. Install Rust with rustup, then run this again." >&2
+    exit 1
+}
+[ -n "$needed" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then run=""; elif command -v sudo >/dev/null 2>&1; then run="sudo"; else run="none"; fi
+if [ "$run" = none ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "The build needs these packages:$needed" >&2
+    echo "Install them (Debian, Ubuntu: apt-get install$needed), then run this again." >&2
+    exit 1
+fi
+echo "installing:$needed"
+# shellcheck disable=SC2086
+$run apt-get update -qq && $run apt-get install -y -qq --no-install-recommends $needed

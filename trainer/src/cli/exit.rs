@@ -1,0 +1,65 @@
+//! How errors become exit codes.
+
+use std::process::ExitCode;
+
+use comet_edge::image::ImageError;
+use comet_edge::model::ModelError;
+
+use crate::data::DataError;
+use crate::data::plants::PlantError;
+use crate::model::ImportError;
+use crate::train::{CheckpointError, ConfigError, DeviceError, RunError};
+
+/// A check that was asked for did not pass.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct GateFailed(pub String);
+
+/// Arguments that fit no purpose.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Usage(pub String);
+
+const GATE: u8 = 1;
+const USAGE: u8 = 2;
+const REFUSED: u8 = 3;
+const INPUT_OUTPUT: u8 = 5;
+
+/// Prints an error once, on stderr, and gives its exit code.
+pub(super) fn report(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(code(&error))
+        }
+    }
+}
+
+/// The reader of our output has gone, which is its good right.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = |cause: &(dyn std::error::Error + 'static)| {
+        let error = cause.downcast_ref::<std::io::Error>();
+        error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(io)
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<GateFailed>() {
+            return GATE;
+        }
+        if cause.is::<ConfigError>() || cause.is::<DeviceError>() || cause.is::<Usage>() {
+            return USAGE;
+        }
+        if cause.is::<ModelError>() || cause.is::<RunError>() || cause.is::<CheckpointError>() || cause.is::<ImportError>() {
+            return REFUSED;
+        }
+        if cause.is::<DataError>() || cause.is::<ImageError>() || cause.is::<PlantError>() || cause.is::<std::io::Error>() {
+            return INPUT_OUTPUT;
+        }
+    }
+    INPUT_OUTPUT
+}

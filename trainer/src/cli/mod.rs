@@ -1,0 +1,70 @@
+//! Commands of `trainer`: one file each.
+
+mod bench;
+mod data;
+mod eval;
+mod exit;
+mod export;
+mod train;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Parser, Subcommand};
+
+use exit::report;
+
+/// Trains COMET on your own photos, measures it and exports it for comet-edge.
+#[derive(Parser)]
+#[command(name = "trainer", version, propagate_version = true)]
+#[command(after_help = "Examples:
+  trainer data plants --out plants --count 3000
+  trainer train --data plants --out runs/plants --preset small --size 64
+  trainer eval runs/plants --data plants --split val --report plants.html
+  trainer export runs/plants --data plants --quantize -o plants.int8.onnx
+
+Exit codes: 0 ok, 1 a gate failed, 2 usage, 3 a model or run was refused, 5 a file cannot be read or written.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Trains selector and predictor under a detector that is trained first and then frozen.
+    Train(Box<train::TrainArgs>),
+    /// Measures a run or a model file on labelled pictures.
+    Eval(eval::EvalArgs),
+    /// Writes a run as a model file for comet-edge.
+    Export(Box<export::ExportArgs>),
+    /// Makes data sets and looks into them.
+    Data(data::DataArgs),
+    /// Measures the speed of training steps.
+    Bench(bench::BenchArgs),
+}
+
+/// Parses the arguments and runs a command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    report(match cli.command {
+        Command::Train(args) => train::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Data(args) => data::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    })
+}
+
+/// A flag that Ctrl-C and SIGTERM set; a second signal ends the program at once.
+fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after this batch; once more ends at once (the last checkpoint stays)");
+    })?;
+    Ok(stop)
+}

@@ -1,0 +1,222 @@
+//! Random changes that leave the class as it is (COMET, section 4.1: crop with padding, flip, rotation).
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+use super::picture::Picture;
+
+/// How far pictures are changed. Zero switches a change off.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Augmentation {
+    /// Largest shift as a share of the side; the paper pads 224 pixels by 16.
+    pub shift: f64,
+    /// Mirror left and right in half of the cases.
+    pub flip: bool,
+    /// Largest rotation in degrees.
+    pub rotation: f64,
+    /// Largest change of scale: 0.1 gives 0.9 to 1.1.
+    pub scale: f64,
+    /// Largest change of brightness, contrast and saturation: 0.2 gives 0.8 to 1.2.
+    pub jitter: f64,
+}
+
+impl Default for Augmentation {
+    fn default() -> Self {
+        Self { shift: 16.0 / 224.0, flip: true, rotation: 15.0, scale: 0.0, jitter: 0.2 }
+    }
+}
+
+impl Augmentation {
+    /// No change at all.
+    pub fn none() -> Self {
+        Self { shift: 0.0, flip: false, rotation: 0.0, scale: 0.0, jitter: 0.0 }
+    }
+
+    /// A changed copy. Mask and picture move together; what comes in from outside has the colour `border`.
+    pub fn apply(&self, picture: &Picture, border: Rgb<u8>, rng: &mut impl Rng) -> Picture {
+        let motion = self.draw_motion(picture.image.dimensions(), rng);
+        let mut image = motion.warp(&picture.image, border);
+        let mask = picture.mask.as_ref().map(|mask| {
+            let mut mask = motion.warp(mask, Luma([0]));
+            for pixel in mask.pixels_mut() {
+                pixel.0 = [if pixel.0[0] >= 128 { 255 } else { 0 }];
+            }
+            mask
+        });
+        self.jitter_colours(&mut image, rng);
+        Picture { image, mask, class: picture.class }
+    }
+
+    fn draw_motion(&self, (width, height): (u32, u32), rng: &mut impl Rng) -> Motion {
+        let mut within = |limit: f64| limit * (2.0 * rng.random::<f64>() - 1.0);
+        let angle = within(self.rotation).to_radians();
+        let scale = 1.0 / (1.0 + within(self.scale));
+        let shift = (within(self.shift) * f64::from(width), within(self.shift) * f64::from(height));
+        let mirrored = rng.random_bool(0.5) && self.flip;
+        Motion { angle, scale, shift, mirrored }
+    }
+
+    /// Changes brightness, contrast and saturation (light, so that colour keeps its meaning).
+    pub fn jitter_colours(&self, image: &mut RgbImage, rng: &mut impl Rng) {
+        let mut factor = || 1.0 + self.jitter * (2.0 * rng.random::<f64>() - 1.0);
+        let (brightness, contrast, saturation) = (factor(), factor(), factor());
+        if self.jitter == 0.0 {
+            return;
+        }
+        let luma = |[r, g, b]: [f64; 3]| 0.299 * r + 0.587 * g + 0.114 * b;
+        let count = f64::from(image.width()) * f64::from(image.height());
+        let total: f64 = image.pixels().map(|pixel| luma(pixel.0.map(f64::from))).sum();
+        let mean = total / count.max(1.0);
+        for pixel in image.pixels_mut() {
+            let rgb = pixel.0.map(|byte| mean + (f64::from(byte) - mean) * contrast);
+            let gray = luma(rgb);
+            pixel.0 = rgb.map(|value| ((gray + (value - gray) * saturation) * brightness) as u8);
+        }
+    }
+}
+
+/// A rotation, scaling, shift and mirroring about the centre.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Motion {
+    pub angle: f64,
+    /// Source pixels per target pixel.
+    pub scale: f64,
+    pub shift: (f64, f64),
+    pub mirrored: bool,
+}
+
+impl Motion {
+    /// Samples `source` bilinearly at the moved positions.
+    pub(super) fn warp<const C: usize, P>(
+        &self,
+        source: &image::ImageBuffer<P, Vec<u8>>,
+        border: P,
+    ) -> image::ImageBuffer<P, Vec<u8>>
+    where
+        P: image::Pixel<Subpixel = u8> + Channels<C>,
+    {
+        let (width, height) = source.dimensions();
+        let centre = (f64::from(width - 1) / 2.0, f64::from(height - 1) / 2.0);
+        let (sin, cos) = self.angle.sin_cos();
+        let mut target = image::ImageBuffer::new(width, height);
+        for (column, row, pixel) in target.enumerate_pixels_mut() {
+            let x = f64::from(column) - centre.0 - self.shift.0;
+            let y = f64::from(row) - centre.1 - self.shift.1;
+            let x = if self.mirrored { -x } else { x };
+            let at_x = centre.0 + self.scale * (cos * x + sin * y);
+            let at_y = centre.1 + self.scale * (cos * y - sin * x);
+            *pixel = sample(source, at_x, at_y, border);
+        }
+        target
+    }
+}
+
+/// The channels of a pixel as an array.
+pub(super) trait Channels<const C: usize>: Sized {
+    fn to_array(&self) -> [u8; C];
+    fn of_channels(channels: [u8; C]) -> Self;
+}
+
+impl Channels<3> for Rgb<u8> {
+    fn to_array(&self) -> [u8; 3] {
+        self.0
+    }
+    fn of_channels(channels: [u8; 3]) -> Self {
+        Self(channels)
+    }
+}
+
+impl Channels<1> for Luma<u8> {
+    fn to_array(&self) -> [u8; 1] {
+        self.0
+    }
+    fn of_channels(channels: [u8; 1]) -> Self {
+        Self(channels)
+    }
+}
+
+fn sample<const C: usize, P>(
+    source: &image::ImageBuffer<P, Vec<u8>>,
+    x: f64,
+    y: f64,
+    border: P,
+) -> P
+where
+    P: image::Pixel<Subpixel = u8> + Channels<C>,
+{
+    let (left, top) = (x.floor(), y.floor());
+    let at = |column: f64, row: f64| {
+        if column < 0.0 || row < 0.0 {
+            return border;
+        }
+        source.get_pixel_checked(column as u32, row as u32).copied().unwrap_or(border)
+    };
+    let (fx, fy) = (x - left, y - top);
+    let corners = [
+        (at(left, top), (1.0 - fx) * (1.0 - fy)),
+        (at(left + 1.0, top), fx * (1.0 - fy)),
+        (at(left, top + 1.0), (1.0 - fx) * fy),
+        (at(left + 1.0, top + 1.0), fx * fy),
+    ];
+    let mut sums = [0.5f64; C];
+    for (pixel, weight) in corners {
+        for (sum, byte) in sums.iter_mut().zip(pixel.to_array()) {
+            *sum += weight * f64::from(byte);
+        }
+    }
+    P::of_channels(sums.map(|sum| sum as u8))
+}
+
+/// The mean colour as a pixel: what stands for "not shown".
+pub(super) fn mean_colour(mean: [f32; 3]) -> Rgb<u8> {
+    Rgb(mean.map(|value| (value * 255.0).round() as u8))
+}
+
+/// The mask of `picture`, or an empty one.
+pub(super) fn mask_or_empty(picture: &Picture) -> GrayImage {
+    let (width, height) = picture.image.dimensions();
+    picture.mask.clone().unwrap_or_else(|| GrayImage::new(width, height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::generator;
+
+    fn picture() -> Picture {
+        let image = RgbImage::from_fn(9, 9, |x, y| Rgb([x as u8 * 20, y as u8 * 20, 7]));
+        let mask = GrayImage::from_fn(9, 9, |x, _| Luma([if x < 4 { 255 } else { 0 }]));
+        Picture { image, mask: Some(mask), class: 1 }
+    }
+
+    #[test]
+    fn no_augmentation_changes_nothing() {
+        let picture = picture();
+        let rng = &mut generator(1, "test", 0, 0);
+        let same = Augmentation::none().apply(&picture, Rgb([0; 3]), rng);
+        assert_eq!(same.image, picture.image);
+        assert_eq!(same.mask, picture.mask);
+    }
+
+    #[test]
+    fn mirroring_moves_picture_and_mask_together() {
+        let motion = Motion { angle: 0.0, scale: 1.0, shift: (0.0, 0.0), mirrored: true };
+        let picture = picture();
+        let image = motion.warp(&picture.image, Rgb([0; 3]));
+        let mask = motion.warp(picture.mask.as_ref().unwrap(), Luma([0]));
+        assert_eq!(image, image::imageops::flip_horizontal(&picture.image));
+        assert_eq!(mask, image::imageops::flip_horizontal(picture.mask.as_ref().unwrap()));
+    }
+
+    #[test]
+    fn the_same_generator_gives_the_same_picture() {
+        let augment = |index| {
+            let rng = &mut generator(1, "test", 3, index);
+            Augmentation::default().apply(&picture(), Rgb([9; 3]), rng).image
+        };
+        assert_eq!(augment(5), augment(5));
+        assert_ne!(augment(5), augment(6));
+    }
+}

@@ -1,0 +1,82 @@
+//! In which order an epoch shows the pictures.
+
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use super::folder::Item;
+use super::generator;
+
+/// How pictures are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampling {
+    /// Each picture once an epoch.
+    Shuffle,
+    /// As many pictures of each class: those of rare classes are shown more often.
+    #[default]
+    Balanced,
+}
+
+/// The order of one epoch: as many indices as there are items, the same for the same seed and epoch.
+pub fn epoch_order(items: &[Item], sampling: Sampling, seed: u64, epoch: usize) -> Vec<usize> {
+    let mut rng = generator(seed, "order", epoch, 0);
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    if sampling == Sampling::Balanced {
+        order = balanced(items, &mut rng);
+    }
+    order.shuffle(&mut rng);
+    order
+}
+
+/// Goes round the classes; within a class every picture comes once before one comes twice.
+fn balanced(items: &[Item], rng: &mut impl rand::Rng) -> Vec<usize> {
+    let classes = items.iter().map(|item| item.class + 1).max().unwrap_or(0);
+    let mut members: Vec<Vec<usize>> = vec![Vec::new(); classes];
+    for (index, item) in items.iter().enumerate() {
+        if let Some(class) = members.get_mut(item.class) {
+            class.push(index);
+        }
+    }
+    members.retain(|class| !class.is_empty());
+    for class in &mut members {
+        class.shuffle(rng);
+    }
+    // The round starts at a random class so that a remainder favours nobody over the epochs.
+    let start = if members.is_empty() { 0 } else { rng.random_range(0..members.len()) };
+    let rounds = (0..items.len()).filter_map(|draw| {
+        let class = members.get((start + draw) % members.len().max(1))?;
+        class.get(draw / members.len().max(1) % class.len()).copied()
+    });
+    rounds.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(counts: &[usize]) -> Vec<Item> {
+        let classes = counts.iter().enumerate();
+        let item = |class| Item { path: "x".into(), mask: None, class };
+        classes.flat_map(|(class, &count)| std::iter::repeat_n(item(class), count)).collect()
+    }
+
+    #[test]
+    fn a_shuffled_epoch_shows_each_picture_once() {
+        let mut order = epoch_order(&items(&[5, 9]), Sampling::Shuffle, 1, 2);
+        assert_eq!(order, epoch_order(&items(&[5, 9]), Sampling::Shuffle, 1, 2));
+        order.sort_unstable();
+        assert_eq!(order, (0..14).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_balanced_epoch_shows_each_class_equally_often() {
+        let items = items(&[3, 27]);
+        let order = epoch_order(&items, Sampling::Balanced, 1, 0);
+        let rare: Vec<usize> = order.iter().copied().filter(|&i| items[i].class == 0).collect();
+        assert_eq!((order.len(), rare.len()), (30, 15));
+        for index in 0..3 {
+            assert_eq!(rare.iter().filter(|&&i| i == index).count(), 5);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! A graph becomes a sealed model file.
+
+use comet_edge::engine::proto::{
+    Message, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, tensor_proto::DataType, tensor_shape_proto, type_proto,
+};
+use comet_edge::model::{MANIFEST_KEY, Manifest, ModelFile, SEAL_KEY, placeholder, seal};
+
+use super::graph::Graph;
+use super::model::ExportError;
+
+/// ONNX file format 8, which every reader of opset 17 and 18 knows.
+const IR_VERSION: i64 = 8;
+const OPSET: i64 = 18;
+
+/// Serializes `graph` with its manifest, seals it, and reads it back as the runtime will.
+pub fn package(graph: Graph, manifest: &Manifest) -> Result<Vec<u8>, ExportError> {
+    let self_check = |error: String| ExportError::SelfCheck(error);
+    let (height, width) = (manifest.preprocess.height.into(), manifest.preprocess.width.into());
+    let classes = manifest.classes.len() as i64;
+    let mut proto = graph.into_proto();
+    proto.input = vec![value("image", &[1, 3, height, width])];
+    proto.output =
+        vec![value("mask", &[1, 1, height, width]), value("logits", &[1, classes])];
+    let text = serde_json::to_string(manifest).map_err(|error| self_check(error.to_string()))?;
+    let entry = |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
+    let model = ModelProto {
+        ir_version: IR_VERSION,
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        producer_name: "comet-trainer".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        doc_string: format!("COMET '{}': attribution map and class of the masked picture", manifest.name),
+        graph: Some(proto),
+        metadata_props: vec![entry(MANIFEST_KEY, text), entry(SEAL_KEY, placeholder())],
+        ..ModelProto::default()
+    };
+    let mut bytes = model.encode_to_vec();
+    if !seal(&mut bytes) {
+        return Err(self_check("the place of the seal was not found".into()));
+    }
+    ModelFile::parse("the file", &bytes, true).map_err(|error| self_check(error.to_string()))?;
+    Ok(bytes)
+}
+
+fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
+    let dim = |&size: &i64| tensor_shape_proto::Dimension {
+        value: Some(tensor_shape_proto::dimension::Value::DimValue(size)),
+        ..Default::default()
+    };
+    let shape = TensorShapeProto { dim: dims.iter().map(dim).collect() };
+    let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: Some(shape) };
+    ValueInfoProto {
+        name: name.to_owned(),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..TypeProto::default()
+        }),
+        ..ValueInfoProto::default()
+    }
+}

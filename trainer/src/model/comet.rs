@@ -1,0 +1,103 @@
+//! COMET: selector and predictor; the detector exists during training only.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::lraspp::{LrAspp, LrAsppConfig};
+use super::mobilenet_v3::Backbone;
+use super::resnet::{ResNet18, ResNet18Config};
+
+/// A pair of selector and predictor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// LR-ASPP on MobileNetV3-Large and ResNet-18: the paper's networks.
+    Full,
+    /// LR-ASPP on MobileNetV3-Small and a narrow ResNet-18: for weak boards and training on a CPU.
+    #[default]
+    Small,
+}
+
+impl Preset {
+    /// The name used in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Small => "small",
+        }
+    }
+
+    /// First-stage width of predictor and detector unless the user sets another.
+    pub fn default_width(self) -> usize {
+        match self {
+            Self::Full => 64,
+            Self::Small => 32,
+        }
+    }
+}
+
+impl std::str::FromStr for Preset {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "full" => Ok(Self::Full),
+            "small" => Ok(Self::Small),
+            _ => Err(format!("unknown preset '{name}'; there are full and small")),
+        }
+    }
+}
+
+/// What pair to build.
+#[derive(Clone, Copy, Debug)]
+pub struct CometConfig {
+    /// Which networks.
+    pub preset: Preset,
+    /// First-stage width of the predictor.
+    pub width: usize,
+    /// Classes.
+    pub classes: usize,
+    /// BatchNorm momentum of the selector's backbone.
+    pub momentum: f64,
+}
+
+impl CometConfig {
+    /// Selector and predictor with random weights.
+    pub fn init(&self, device: &Device) -> Comet {
+        Comet { selector: self.selector().init(device), predictor: self.classifier().init(device) }
+    }
+
+    /// The selector alone.
+    pub fn selector(&self) -> LrAsppConfig {
+        let backbone = match self.preset {
+            Preset::Full => Backbone::Large,
+            Preset::Small => Backbone::Small,
+        };
+        LrAsppConfig { backbone, momentum: self.momentum }
+    }
+
+    /// A network of the predictor's shape: the detector is one as well.
+    pub fn classifier(&self) -> ResNet18Config {
+        ResNet18Config { classes: self.classes, width: self.width }
+    }
+}
+
+/// The deployed pair.
+#[derive(Module, Debug)]
+pub struct Comet {
+    /// `S`: draws the map.
+    pub selector: LrAspp,
+    /// `f_P`: sees the masked picture only.
+    pub predictor: ResNet18,
+}
+
+impl Comet {
+    /// `[batch, 3, height, width]`, normalised, to the map `[batch, 1, height, width]` and the logits
+    /// `[batch, classes]` of the masked picture. The fill `q` is the mean pixel: 0 after normalisation.
+    pub fn forward(&self, x: Tensor<4>) -> (Tensor<4>, Tensor<2>) {
+        let mask = self.selector.forward(x.clone());
+        let logits = self.predictor.forward(x * mask.clone());
+        (mask, logits)
+    }
+}

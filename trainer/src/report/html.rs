@@ -1,0 +1,183 @@
+//! One page about an evaluation that can be mailed: everything is inside the file.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::curves::precision_recall_panel;
+use super::escape::escape;
+use super::plot::curves_svg;
+use super::tables::{class_table, confusion_table, facts_table, metrics_table, sample_table};
+use crate::metrics::Evaluation;
+
+const STYLE: &str = include_str!("page.css");
+
+/// A self-contained HTML page, for light and dark screens.
+///
+/// `facts` are rows about the model (name, value), `sheet_png` the bytes of the samples' contact sheet (none
+/// if empty), `curves` the SVG of the training run. All text is escaped; pictures are embedded as such, so
+/// that nothing in them can run, and the page forbids itself to load anything.
+pub fn evaluation_html(
+    evaluation: &Evaluation,
+    title: &str,
+    facts: &[(String, String)],
+    sheet_png: &[u8],
+    curves: Option<&str>,
+) -> String {
+    let title = escape(title);
+    let body = [
+        summary(evaluation),
+        section("Model", "", (!facts.is_empty()).then(|| facts_table(facts))),
+        section(
+            "Classes",
+            "A dash: the class does not occur, or no picture was given it.",
+            (!evaluation.per_class.is_empty()).then(|| class_table(evaluation)),
+        ),
+        section(
+            "Confusion",
+            "Number of pictures by true class (row) and predicted class (column), tinted by the share of the row. \
+             Pictures with an invalid answer are in no column.",
+            (!evaluation.confusion.is_empty()).then(|| confusion_table(evaluation)),
+        ),
+        section("Localisation", "", localisation(evaluation)),
+        section("Samples", SAMPLES, samples(evaluation, sheet_png)),
+        section("Training", "", curves.map(|svg| svg_figure(svg, "Curves of the training run"))),
+    ];
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\" />\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\" />\n\
+         <meta http-equiv=\"Content-Security-Policy\" \
+         content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\" />\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{}</body>\n</html>\n",
+        body.concat()
+    )
+}
+
+const SAMPLES: &str = "Each entry shows the picture with the outline of the map at 0.5 (white) and of the true \
+                       mask (magenta, if there is one), the map in viridis from 0 (dark) to 1 (bright), and what \
+                       the predictor saw, hidden parts in grey. Green frame: the class is right; red: wrong.";
+
+fn summary(evaluation: &Evaluation) -> String {
+    let split = match evaluation.split.as_str() {
+        "" => String::new(),
+        split => format!(" of the split “{}”", escape(split)),
+    };
+    let with_mask = evaluation.with_mask.map(|n| format!(", {n} of them with a true mask"));
+    format!(
+        "<p>{} pictures{split}{}; {} classes; {} invalid answers (a map or a logit that is no number).</p>\n{}",
+        evaluation.n,
+        with_mask.unwrap_or_default(),
+        evaluation.classes.len(),
+        evaluation.invalid,
+        metrics_table(evaluation)
+    )
+}
+
+/// A headed part of the page; nothing without content. `words` is plain text.
+fn section(heading: &str, words: &str, content: Option<String>) -> String {
+    let Some(content) = content else {
+        return String::new();
+    };
+    let words = if words.is_empty() { String::new() } else { format!("<p>{}</p>\n", escape(words)) };
+    format!("<section>\n<h2>{}</h2>\n{words}{content}</section>\n", escape(heading))
+}
+
+fn localisation(evaluation: &Evaluation) -> Option<String> {
+    if evaluation.curve.is_empty() {
+        return None;
+    }
+    let svg = curves_svg(&[precision_recall_panel(&evaluation.curve)]);
+    Some(svg_figure(&svg, "Precision of the pixels over their recall, pooled over all pictures with a mask"))
+}
+
+fn samples(evaluation: &Evaluation, sheet_png: &[u8]) -> Option<String> {
+    if sheet_png.is_empty() {
+        return None;
+    }
+    let list = if evaluation.samples.is_empty() {
+        String::new()
+    } else {
+        let table = sample_table(evaluation);
+        format!("<details><summary>The entries, row by row</summary>\n{table}</details>\n")
+    };
+    Some(figure("image/png", sheet_png, "Contact sheet of pictures, maps and masked pictures") + &list)
+}
+
+/// An SVG as a picture: its styles stay its own and it cannot run anything.
+fn svg_figure(svg: &str, words: &str) -> String {
+    figure("image/svg+xml", svg.as_bytes(), words)
+}
+
+fn figure(media_type: &str, bytes: &[u8], words: &str) -> String {
+    let data = STANDARD.encode(bytes);
+    let words = escape(words);
+    format!("<figure><img alt=\"{words}\" src=\"data:{media_type};base64,{data}\" /></figure>\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{ClassRow, CurvePoint, Sample};
+    use crate::report::well_formed::assert_well_formed;
+    use comet_edge::image::Mask;
+
+    fn evaluation() -> Evaluation {
+        let classes: Vec<String> = vec!["<b>&".into(), "\"plain\"".into()];
+        let row = |class: &String| ClassRow { class: class.clone(), n: 2, ..ClassRow::default() };
+        Evaluation {
+            split: "<val>".into(),
+            n: 4,
+            accuracy: 75.0,
+            per_class: classes.iter().map(row).collect(),
+            classes,
+            confusion: vec![vec![2, 0], vec![1, 1]],
+            curve: vec![CurvePoint { threshold: 0.0, precision: 0.2, recall: 1.0 }],
+            samples: vec![Sample {
+                picture: 3,
+                mask: Mask::new(1, 1, vec![0.5]).unwrap(),
+                logits: vec![1.0, 0.0],
+                label: 1,
+                predicted: None,
+            }],
+            ..Evaluation::default()
+        }
+    }
+
+    #[test]
+    fn the_page_is_well_formed_and_all_text_is_escaped() {
+        let facts = [("name <i>".to_owned(), "a & b".to_owned())];
+        let svg = curves_svg(&[]);
+        let page = evaluation_html(&evaluation(), "T <script>", &facts, &[1, 2, 3], Some(&svg));
+        assert_well_formed(&page);
+        for raw in ["<b>", "<i>", "<script", "<val>", "a & b"] {
+            assert!(!page.contains(raw), "{raw}");
+        }
+        assert!(page.contains("&lt;b&gt;&amp;") && page.contains("T &lt;script&gt;"));
+        assert_eq!(page.matches("<img").count(), 3);
+        assert!(page.contains("data:image/png;base64,AQID\""));
+        assert!(page.contains("no valid answer"));
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_elsewhere() {
+        let page = evaluation_html(&evaluation(), "t", &[], &[1], None);
+        for outside in ["http:", "https:", "url(", "@import", "<script", "<link"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn parts_without_content_are_left_out() {
+        let page = evaluation_html(&Evaluation::default(), "t", &[], &[], None);
+        assert_well_formed(&page);
+        for heading in ["Model", "Confusion", "Samples", "Training", "Localisation"] {
+            assert!(!page.contains(&format!("<h2>{heading}")), "{heading}");
+        }
+    }
+
+    #[test]
+    fn the_confusion_matrix_is_tinted_by_the_share_of_the_row() {
+        let table = confusion_table(&evaluation());
+        assert!(table.contains("rgba(0,140,100,0.600)\">2<"), "{table}");
+        assert!(table.contains("rgba(213,94,0,0.300)\">1<"), "{table}");
+    }
+}

@@ -1,0 +1,269 @@
+//! The losses of COMET (Eq. 7) and their gradients.
+
+use burn::module::Module;
+use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
+use burn::optim::GradientsParams;
+use burn::tensor::activation::relu;
+use burn::tensor::{Int, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Comet, ResNet18};
+
+/// How the selector is punished for leaving out what the detector still recognises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Completeness {
+    /// `max(L_P - L_D + gap, 0)`: satisfied once the detector is worse off by `gap`. The authors' code.
+    #[default]
+    Hinge,
+    /// `-L_D`, as printed in the paper; not bounded, so it can outgrow everything else.
+    Paper,
+}
+
+impl std::str::FromStr for Completeness {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "hinge" => Ok(Self::Hinge),
+            "paper" => Ok(Self::Paper),
+            _ => Err(format!("unknown completeness '{name}'; there are hinge and paper")),
+        }
+    }
+}
+
+impl std::fmt::Display for Completeness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Hinge => "hinge",
+            Self::Paper => "paper",
+        })
+    }
+}
+
+/// Weights of the selector's loss `L_P + a * completeness + b * R`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Objective {
+    /// Form of the completeness term.
+    pub completeness: Completeness,
+    /// `a`.
+    pub alpha: f64,
+    /// `b`, the weight of `R = max(mean(S(x)) - t, 0)`.
+    pub beta: f64,
+    /// `t`, the area that costs nothing.
+    pub target_area: f64,
+    /// By how much the detector shall be worse off than the predictor (hinge only).
+    pub gap: f64,
+}
+
+impl Default for Objective {
+    fn default() -> Self {
+        Self { completeness: Completeness::Hinge, alpha: 4.0, beta: 100.0, target_area: 0.3, gap: 2.0 }
+    }
+}
+
+/// The parts of one step's loss; means over the batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Losses {
+    /// The selector's whole loss.
+    pub total: f64,
+    /// `L_P`: cross-entropy of the predictor on the masked-in picture.
+    pub predictor: f64,
+    /// `L_D`: cross-entropy of the detector on what was left out.
+    pub detector: f64,
+    /// The completeness term, without its weight.
+    pub completeness: f64,
+    /// `R`, without its weight.
+    pub area_penalty: f64,
+    /// Mean value of the maps.
+    pub area: f64,
+    /// Share of pictures that the predictor got right.
+    pub accuracy: f64,
+}
+
+impl Losses {
+    /// Part by part.
+    pub fn plus(&self, other: &Self) -> Self {
+        self.zip(other, |a, b| a + b)
+    }
+
+    /// Part by part.
+    pub fn divided(&self, by: f64) -> Self {
+        self.zip(self, |a, _| a / by)
+    }
+
+    fn zip(&self, other: &Self, f: impl Fn(f64, f64) -> f64) -> Self {
+        Self {
+            total: f(self.total, other.total),
+            predictor: f(self.predictor, other.predictor),
+            detector: f(self.detector, other.detector),
+            completeness: f(self.completeness, other.completeness),
+            area_penalty: f(self.area_penalty, other.area_penalty),
+            area: f(self.area, other.area),
+            accuracy: f(self.accuracy, other.accuracy),
+        }
+    }
+}
+
+/// Gradients of one step, still to be applied.
+pub struct StepGradients {
+    /// Of the selector's whole loss; the predictor is held.
+    pub selector: GradientsParams,
+    /// Of `L_P` alone.
+    pub predictor: GradientsParams,
+    /// Loss parts on the device: total, predictor, detector, completeness, area penalty, area, accuracy.
+    parts: Tensor<1>,
+}
+
+impl StepGradients {
+    /// Brings the loss parts to the host; waits for the device.
+    pub fn losses(&self) -> Losses {
+        let values: Vec<f32> = self.parts.clone().into_data().try_to_vec().unwrap_or_default();
+        let part = |index: usize| values.get(index).copied().map_or(f64::NAN, f64::from);
+        Losses {
+            total: part(0),
+            predictor: part(1),
+            detector: part(2),
+            completeness: part(3),
+            area_penalty: part(4),
+            area: part(5),
+            accuracy: part(6),
+        }
+    }
+}
+
+/// One step of COMET on `images` `[n, 3, height, width]` (normalised, on an autodiff device) with classes `[n]`.
+///
+/// The map is cut out of the graph once: `L_P` and `L_D` are differentiated down to it, and the sum of what
+/// arrives there goes on into the selector. So each network is run once, although the predictor follows
+/// `L_P` alone while the selector follows the whole loss.
+pub fn comet_step(
+    comet: &Comet,
+    detector: &ResNet18,
+    images: Tensor<4>,
+    targets: Tensor<1, Int>,
+    objective: &Objective,
+) -> StepGradients {
+    let cross_entropy = CrossEntropyLossConfig::new().init(&images.device());
+    let map = comet.selector.forward(images.clone());
+
+    let shown = map.clone().detach().require_grad();
+    let logits = comet.predictor.forward(images.clone() * shown.clone());
+    let loss_p = cross_entropy.forward(logits.clone(), targets.clone());
+    let mut gradients = loss_p.backward();
+    let by_predictor = gradient_at(&shown, &gradients);
+    let predictor = GradientsParams::from_module(&mut gradients, &comet.predictor);
+    drop(gradients);
+
+    let hidden = map.clone().detach().require_grad();
+    let rest = images * (hidden.clone().neg() + 1.0);
+    let loss_d = cross_entropy.forward(detector.forward(rest), targets.clone());
+    let by_detector = gradient_at(&hidden, &loss_d.backward());
+
+    let inner = InnerParts::new(&map, loss_p.inner(), loss_d.inner(), objective);
+    let at_map = inner.gradient_at_map(by_predictor, by_detector, objective);
+    let carrier = (map * Tensor::from_inner(at_map)).sum();
+    let mut gradients = carrier.backward();
+    let selector = GradientsParams::from_module(&mut gradients, &comet.selector);
+    let accuracy = logits.inner().argmax(1).flatten::<1>(0, 1).equal(targets.inner()).float().mean();
+    StepGradients { selector, predictor, parts: inner.parts(accuracy) }
+}
+
+/// The gradient that arrived at a leaf.
+fn gradient_at(leaf: &Tensor<4>, gradients: &burn::tensor::Gradients) -> Tensor<4> {
+    let inner = leaf.clone().inner();
+    leaf.grad(gradients).unwrap_or_else(|| inner.zeros_like())
+}
+
+/// Values that need no gradient any more.
+struct InnerParts {
+    loss_p: Tensor<1>,
+    loss_d: Tensor<1>,
+    completeness: Tensor<1>,
+    area_penalty: Tensor<1>,
+    area: Tensor<1>,
+    total: Tensor<1>,
+    /// 1 for pictures whose map is larger than `t`: `[n, 1, 1, 1]`.
+    too_large: Tensor<4>,
+    pixels: f64,
+}
+
+impl InnerParts {
+    fn new(map: &Tensor<4>, loss_p: Tensor<1>, loss_d: Tensor<1>, objective: &Objective) -> Self {
+        let map = map.clone().inner();
+        let [n, _, height, width] = map.dims();
+        let areas: Tensor<1> = map.mean_dims(&[1, 2, 3]).reshape([n]);
+        let excess = relu(areas.clone() - objective.target_area);
+        let too_large = excess.clone().greater_scalar(0.0).float().reshape([n, 1, 1, 1]);
+        let area_penalty = excess.mean();
+        let completeness = match objective.completeness {
+            Completeness::Hinge => relu(loss_p.clone() - loss_d.clone() + objective.gap),
+            Completeness::Paper => loss_d.clone().neg(),
+        };
+        let total = loss_p.clone()
+            + completeness.clone() * objective.alpha
+            + area_penalty.clone() * objective.beta;
+        Self {
+            loss_p,
+            loss_d,
+            completeness,
+            area_penalty,
+            area: areas.mean(),
+            total,
+            too_large,
+            pixels: (n * height * width) as f64,
+        }
+    }
+
+    /// `d total / d map`, `[n, 1, height, width]`.
+    fn gradient_at_map(
+        &self,
+        by_predictor: Tensor<4>,
+        by_detector: Tensor<4>,
+        objective: &Objective,
+    ) -> Tensor<4> {
+        let task = match objective.completeness {
+            Completeness::Hinge => {
+                // 1 while the hinge pulls; kept on the device, so that nothing waits for it.
+                let active = self.completeness.clone().greater_scalar(0.0).float();
+                let active = active.reshape([1, 1, 1, 1]) * objective.alpha;
+                by_predictor.clone() + (by_predictor - by_detector) * active
+            }
+            Completeness::Paper => by_predictor - by_detector * objective.alpha,
+        };
+        task + self.too_large.clone() * (objective.beta / self.pixels)
+    }
+
+    fn parts(self, accuracy: Tensor<1>) -> Tensor<1> {
+        let parts = vec![
+            self.total,
+            self.loss_p,
+            self.loss_d,
+            self.completeness,
+            self.area_penalty,
+            self.area,
+            accuracy,
+        ];
+        Tensor::cat(parts, 0)
+    }
+}
+
+/// One step of the detector on full pictures: its gradients, the loss and the share of right answers.
+pub fn detector_step(
+    detector: &ResNet18,
+    images: Tensor<4>,
+    targets: Tensor<1, Int>,
+) -> (GradientsParams, Tensor<1>) {
+    let cross_entropy: CrossEntropyLoss = CrossEntropyLossConfig::new().init(&images.device());
+    let logits = detector.forward(images);
+    let loss = cross_entropy.forward(logits.clone(), targets.clone());
+    let gradients = GradientsParams::from_grads(loss.backward(), detector);
+    let right = logits.inner().argmax(1).flatten::<1>(0, 1).equal(targets.inner()).float().mean();
+    (gradients, Tensor::cat(vec![loss.inner(), right], 0))
+}
+
+/// A detector that guides but does not learn: gradients pass through it, its weights and statistics stay.
+pub(super) fn frozen(detector: ResNet18) -> ResNet18 {
+    detector.freeze()
+}
