@@ -57,23 +57,14 @@ impl Sink for Changes {
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let source = arguments
-        .next()
-        .unwrap_or_else(|| "synthetic:320x240,0,1,10".into());
+    let source = arguments.next().unwrap_or_else(|| "synthetic:320x240,0,1,10".into());
     let model = arguments.next().unwrap_or_else(|| MODEL.to_owned());
     let mut inference = Inference::new(&ModelFile::read(model.as_ref())?, 1)?;
 
     let control = RunControl::default();
-    let open = OpenOptions {
-        stop: Arc::clone(&control.stop),
-        ..OpenOptions::default()
-    };
+    let open = OpenOptions { stop: Arc::clone(&control.stop), ..OpenOptions::default() };
     let source = source.parse::<SourceSpec>()?.open(&open)?;
-    let changes = Changes {
-        stdout: std::io::stdout(),
-        last: None,
-        count: 0,
-    };
+    let changes = Changes { stdout: std::io::stdout(), last: None, count: 0 };
     let mut sinks: [Box<dyn Sink>; 1] = [Box::new(changes)];
     let options = RunOptions::default();
     run(source, &mut inference, &mut sinks, &options, &control)?;

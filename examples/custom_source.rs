@@ -54,24 +54,12 @@ impl Source for SlidingWindow {
 fn main() -> anyhow::Result<()> {
     let model = std::env::args().nth(1).unwrap_or_else(|| MODEL.to_owned());
     let mut inference = Inference::new(&ModelFile::read(model.as_ref())?, 1)?;
-    let source = SlidingWindow {
-        picture: SyntheticScene::default().draw(0),
-        left: 0,
-    };
+    let source = SlidingWindow { picture: SyntheticScene::default().draw(0), left: 0 };
     let mut sinks: [Box<dyn Sink>; 1] = [Box::new(JsonLines::new("stdout", std::io::stdout()))];
     let control = RunControl::default();
-    run(
-        Box::new(source),
-        &mut inference,
-        &mut sinks,
-        &RunOptions::default(),
-        &control,
-    )?;
+    run(Box::new(source), &mut inference, &mut sinks, &RunOptions::default(), &control)?;
 
     let counts = control.counters.snapshot();
-    anyhow::ensure!(
-        counts.inferred == counts.captured,
-        "frames were lost: {counts}"
-    );
+    anyhow::ensure!(counts.inferred == counts.captured, "frames were lost: {counts}");
     Ok(())
 }

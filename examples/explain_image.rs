@@ -27,27 +27,14 @@ fn main() -> anyhow::Result<()> {
 
     let answer = session.explain(&picture)?;
     anyhow::ensure!(answer.is_valid(), "the model's answer is not valid");
-    let class = model
-        .manifest()
-        .classes
-        .get(answer.top())
-        .context("the model has no such class")?;
+    let class = model.manifest().classes.get(answer.top()).context("the model has no such class")?;
     let probability = answer.probabilities().into_iter().fold(0.0, f32::max);
     let map = MaskStatistics::of(&answer.mask);
 
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{class}: {:.1} %", 100.0 * probability)?;
-    writeln!(
-        stdout,
-        "decided on {:.1} % of the picture",
-        100.0 * map.mean
-    )?;
-    writeln!(
-        stdout,
-        "{:.1} % of the map is above 0.5, entropy {:.2} bit",
-        100.0 * map.area,
-        map.entropy
-    )?;
+    writeln!(stdout, "decided on {:.1} % of the picture", 100.0 * map.mean)?;
+    writeln!(stdout, "{:.1} % of the map is above 0.5, entropy {:.2} bit", 100.0 * map.area, map.entropy)?;
 
     // The model sees a region of its own shape; the overlay darkens the rest.
     let preprocess = session.preprocess();

@@ -289,9 +289,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         Some("h") => 3600.0,
         _ => return Err("the unit is none of ms, s, m, h".into()),
     };
-    let number: f64 = digits
-        .parse()
-        .map_err(|_| "it does not begin with a number".to_owned())?;
+    let number: f64 = digits.parse().map_err(|_| "it does not begin with a number".to_owned())?;
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
 }
 
@@ -308,24 +306,17 @@ mod tests {
     fn the_definition_is_sound_and_has_help() {
         Cli::command().debug_assert();
         let help = Cli::command().render_long_help().to_string();
-        assert!(
-            help.contains("Exit codes") && help.contains("predict"),
-            "{help}"
-        );
+        assert!(help.contains("Exit codes") && help.contains("predict"), "{help}");
     }
 
     #[test]
     fn run_takes_a_camera_or_a_source() {
         let cli = parse("comet-edge run --camera 2 --every 3 --duration 1.5m --loop").unwrap();
-        let Command::Run(run) = cli.command else {
-            unreachable!("run was typed")
-        };
+        let Command::Run(run) = cli.command else { unreachable!("run was typed") };
         assert_eq!((run.camera, run.every, run.repeat), (Some(2), 3, true));
         assert_eq!(run.duration, Some(Duration::from_secs(90)));
         let cli = parse("comet-edge run --source - --jsonl -").unwrap();
-        let Command::Run(run) = cli.command else {
-            unreachable!("run was typed")
-        };
+        let Command::Run(run) = cli.command else { unreachable!("run was typed") };
         assert_eq!(run.source, Some(SourceSpec::Stdin));
         assert!(parse("comet-edge run --camera 0 --source x").is_err());
         assert!(parse("comet-edge run --every 0").is_err());
@@ -333,9 +324,7 @@ mod tests {
 
     #[test]
     fn an_unknown_source_is_told_with_what_is_understood() {
-        let error = parse("comet-edge run --source rtsp://x")
-            .unwrap_err()
-            .to_string();
+        let error = parse("comet-edge run --source rtsp://x").unwrap_err().to_string();
         assert!(error.contains("synthetic["), "{error}");
     }
 
@@ -343,11 +332,7 @@ mod tests {
     fn verify_wants_exactly_one_reference() {
         assert!(parse("comet-edge verify --calib c").is_ok());
         assert!(parse("comet-edge verify --reference f.onnx --images d").is_ok());
-        for line in [
-            "verify",
-            "verify --reference f.onnx",
-            "verify --calib c --reference f --images d",
-        ] {
+        for line in ["verify", "verify --reference f.onnx", "verify --calib c --reference f --images d"] {
             assert!(parse(&format!("comet-edge {line}")).is_err(), "{line}");
         }
     }

@@ -95,10 +95,7 @@ fn one_frame(session: &mut Session, picture: &RgbImage, jpeg: &[u8]) -> anyhow::
     let prepared = Instant::now();
     let explanation = session.run(&tensor)?;
     let inferred = Instant::now();
-    black_box((
-        explanation.probabilities(),
-        MaskStatistics::of(&explanation.mask),
-    ));
+    black_box((explanation.probabilities(), MaskStatistics::of(&explanation.mask)));
     let ended = Instant::now();
     let ms = |from: Instant, to: Instant| 1000.0 * (to - from).as_secs_f64();
     Ok([
@@ -122,24 +119,12 @@ fn encode(picture: &RgbImage) -> anyhow::Result<Vec<u8>> {
 fn quantile(samples: &mut [f64], share: f64) -> f64 {
     samples.sort_by(f64::total_cmp);
     let rank = (share * samples.len() as f64).ceil() as usize;
-    let sample = samples
-        .get(rank.saturating_sub(1))
-        .copied()
-        .unwrap_or(f64::NAN);
+    let sample = samples.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN);
     (sample * 1000.0).round() / 1000.0
 }
 
 fn table(report: &Report) -> String {
-    let Report {
-        median_ms,
-        p95_ms,
-        n,
-        threads,
-        engine,
-        kernel,
-        stages,
-        model,
-    } = report;
+    let Report { median_ms, p95_ms, n, threads, engine, kernel, stages, model } = report;
     format!(
         "{model}: median {median_ms:.2} ms, p95 {p95_ms:.2} ms (n = {n}, {threads} threads, {engine}, kernel {kernel})\n\
          preprocess {:.2} ms, inference {:.2} ms, postprocess {:.2} ms; decoding a 640x480 JPEG {:.2} ms",

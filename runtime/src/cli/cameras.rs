@@ -53,19 +53,11 @@ fn ask(device: VideoDevice) -> Camera {
             kind => (Vec::new(), Some(kind.to_string())),
         },
     };
-    Camera {
-        device,
-        formats,
-        fault,
-    }
+    Camera { device, formats, fault }
 }
 
 #[cfg(not(feature = "camera"))]
 fn ask(device: VideoDevice) -> Camera {
     let fault = Some("this build has no camera support".into());
-    Camera {
-        device,
-        formats: Vec::new(),
-        fault,
-    }
+    Camera { device, formats: Vec::new(), fault }
 }

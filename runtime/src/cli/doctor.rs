@@ -55,18 +55,8 @@ impl Check {
         Self::new(name, Status::Fail, detail, Some(fix))
     }
 
-    fn new(
-        name: &'static str,
-        status: Status,
-        detail: impl Into<String>,
-        fix: Option<&'static str>,
-    ) -> Self {
-        Self {
-            name,
-            status,
-            detail: detail.into(),
-            fix,
-        }
+    fn new(name: &'static str, status: Status, detail: impl Into<String>, fix: Option<&'static str>) -> Self {
+        Self { name, status, detail: detail.into(), fix }
     }
 }
 
@@ -98,10 +88,7 @@ fn line(check: &Check) -> String {
         Status::Warn => "warn",
         Status::Fail => "fail",
     };
-    let fix = check
-        .fix
-        .map(|fix| format!("\n      fix: {fix}"))
-        .unwrap_or_default();
+    let fix = check.fix.map(|fix| format!("\n      fix: {fix}")).unwrap_or_default();
     format!("{status}  {}: {}{fix}", check.name, check.detail)
 }
 
@@ -112,11 +99,7 @@ fn camera(devices: &[VideoDevice]) -> Check {
         return Check::warn(name, "this build has no camera support", fix);
     }
     match devices.is_empty() {
-        true => Check::warn(
-            name,
-            "no video devices",
-            "plug a USB camera in; without one use --source DIR",
-        ),
+        true => Check::warn(name, "no video devices", "plug a USB camera in; without one use --source DIR"),
         false => Check::ok(name, describe_devices(devices)),
     }
 }
@@ -124,22 +107,16 @@ fn camera(devices: &[VideoDevice]) -> Check {
 /// Opening a node starts no capture, and works while another program uses the camera.
 fn permissions(devices: &[VideoDevice]) -> Check {
     let name = "permissions";
-    let opened =
-        |device: &VideoDevice| OpenOptions::new().read(true).write(true).open(&device.path);
+    let opened = |device: &VideoDevice| OpenOptions::new().read(true).write(true).open(&device.path);
     let denied: Vec<String> = devices
         .iter()
         .filter(|device| {
-            opened(device)
-                .err()
-                .is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
+            opened(device).err().is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
         })
         .map(|device| device.path.display().to_string())
         .collect();
     match denied.is_empty() {
-        true => Check::ok(
-            name,
-            format!("{} video devices, none is forbidden", devices.len()),
-        ),
+        true => Check::ok(name, format!("{} video devices, none is forbidden", devices.len())),
         false => Check::fail(
             name,
             format!("may not open {}", denied.join(", ")),
@@ -150,8 +127,7 @@ fn permissions(devices: &[VideoDevice]) -> Check {
 
 fn processor(features: &[(&str, bool)]) -> Check {
     let name = "processor";
-    let word =
-        |(feature, has): &(&str, bool)| format!("{feature} {}", if *has { "yes" } else { "no" });
+    let word = |(feature, has): &(&str, bool)| format!("{feature} {}", if *has { "yes" } else { "no" });
     let detail = match features {
         [] => std::env::consts::ARCH.to_owned(),
         features => {
@@ -161,11 +137,7 @@ fn processor(features: &[(&str, bool)]) -> Check {
     };
     match features.iter().any(|(_, has)| *has) {
         true => Check::ok(name, detail),
-        false => Check::warn(
-            name,
-            detail,
-            "it works, but slowly: choose a processor with one of these",
-        ),
+        false => Check::warn(name, detail, "it works, but slowly: choose a processor with one of these"),
     }
 }
 
@@ -183,10 +155,7 @@ fn built_in_model() -> Check {
             return Err("its answer to a drawn picture is not valid".into());
         }
         let manifest = model.manifest();
-        Ok(format!(
-            "{} ({}) answers a drawn picture in {ms:.0} ms",
-            manifest.name, manifest.precision
-        ))
+        Ok(format!("{} ({}) answers a drawn picture in {ms:.0} ms", manifest.name, manifest.precision))
     };
     match answer() {
         Ok(detail) => Check::ok(name, detail),
@@ -212,18 +181,12 @@ fn temperature(hottest: Option<(String, f64)>, throttled: &[String]) -> Check {
     };
     if !throttled.is_empty() {
         let detail = format!("{detail}; slowed down by {}", throttled.join(", "));
-        return Check::warn(
-            name,
-            detail,
-            "cool the board: a heat sink, a fan, or fewer frames (--every)",
-        );
+        return Check::warn(name, detail, "cool the board: a heat sink, a fan, or fewer frames (--every)");
     }
     match hottest {
-        Some((_, degrees)) if degrees >= HOT => Check::warn(
-            name,
-            detail,
-            "cool the board: it slows down above 80 to 85 °C",
-        ),
+        Some((_, degrees)) if degrees >= HOT => {
+            Check::warn(name, detail, "cool the board: it slows down above 80 to 85 °C")
+        }
         _ => Check::ok(name, detail),
     }
 }
@@ -240,10 +203,7 @@ mod tests {
         assert_eq!(memory(Some(100)).status, Status::Warn);
         assert_eq!(memory(None).status, Status::Ok);
         let hot = temperature(Some(("cpu".into(), 91.0)), &[]);
-        assert!(
-            hot.status == Status::Warn && line(&hot).contains("fix: "),
-            "{hot:?}"
-        );
+        assert!(hot.status == Status::Warn && line(&hot).contains("fix: "), "{hot:?}");
         assert_eq!(temperature(None, &[]).status, Status::Ok);
         assert_eq!(temperature(None, &["cpufreq".into()]).status, Status::Warn);
     }

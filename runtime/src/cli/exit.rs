@@ -114,26 +114,14 @@ mod tests {
     #[test]
     fn errors_keep_their_codes_through_context() {
         let io = || std::io::Error::other("full");
-        let model = |kind| ModelError {
-            name: "m".into(),
-            kind,
-        };
+        let model = |kind| ModelError { name: "m".into(), kind };
         let source = |kind| SourceError::new("s", kind);
         let cases: [(anyhow::Error, Exit); 8] = [
             (model(ModelErrorKind::SealBroken).into(), Exit::Model),
             (model(ModelErrorKind::Io(io())).into(), Exit::Io),
-            (
-                source(SourceErrorKind::Unknown("x".into())).into(),
-                Exit::Usage,
-            ),
-            (
-                source(SourceErrorKind::NoCameraSupport).into(),
-                Exit::Source,
-            ),
-            (
-                RunError::Model(model(ModelErrorKind::NoManifest)).into(),
-                Exit::Model,
-            ),
+            (source(SourceErrorKind::Unknown("x".into())).into(), Exit::Usage),
+            (source(SourceErrorKind::NoCameraSupport).into(), Exit::Source),
+            (RunError::Model(model(ModelErrorKind::NoManifest)).into(), Exit::Model),
             (RunError::Sink(SinkError::new("f", io())).into(), Exit::Io),
             (CompareError::NoPictures.into(), Exit::Io),
             (anyhow::anyhow!("a check failed"), Exit::Failed),

@@ -43,11 +43,7 @@ fn report(model: &ModelFile) -> Report<'_> {
         *operators.entry(node.op_type.as_str()).or_default() += 1;
     }
     let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-    let opset = model
-        .proto()
-        .opset_import
-        .iter()
-        .find(|set| standard(&set.domain));
+    let opset = model.proto().opset_import.iter().find(|set| standard(&set.domain));
     Report {
         file: model.name(),
         bytes: model.bytes(),
@@ -62,56 +58,27 @@ fn report(model: &ModelFile) -> Report<'_> {
 
 fn parameters(graph: &GraphProto) -> u64 {
     let count = |dims: &[i64]| {
-        dims.iter().try_fold(1u64, |product, &dim| {
-            product.checked_mul(u64::try_from(dim).ok()?)
-        })
+        dims.iter().try_fold(1u64, |product, &dim| product.checked_mul(u64::try_from(dim).ok()?))
     };
-    let counts = graph
-        .initializer
-        .iter()
-        .filter_map(|tensor| count(&tensor.dims));
+    let counts = graph.initializer.iter().filter_map(|tensor| count(&tensor.dims));
     counts.fold(0, u64::saturating_add)
 }
 
 fn text(report: &Report<'_>) -> String {
-    let Manifest {
-        name,
-        writer,
-        classes,
-        preprocess,
-        precision,
-        preset,
-        training,
-        data,
-        ..
-    } = report.manifest;
+    let Manifest { name, writer, classes, preprocess, precision, preset, training, data, .. } =
+        report.manifest;
     let mut text = String::new();
     let mut line = |key: &str, value: String| {
         // Names come from the file: a control character must not reach a terminal.
-        let value: String = value
-            .chars()
-            .map(|c| if c.is_control() { '?' } else { c })
-            .collect();
+        let value: String = value.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{key:<13}{value}");
     };
     line("file", format!("{} ({} bytes)", report.file, report.bytes));
     line("sha256", report.sha256.to_owned());
-    line(
-        "model",
-        format!("{name}, {precision}, preset {preset}, written by {writer}"),
-    );
-    line(
-        "input",
-        format!(
-            "{} x {} pixels, {:?}",
-            preprocess.width, preprocess.height, preprocess.fit
-        ),
-    );
-    line(
-        "classes",
-        format!("{}: {}", classes.len(), classes.join(", ")),
-    );
+    line("model", format!("{name}, {precision}, preset {preset}, written by {writer}"));
+    line("input", format!("{} x {} pixels, {:?}", preprocess.width, preprocess.height, preprocess.fit));
+    line("classes", format!("{}: {}", classes.len(), classes.join(", ")));
     line(
         "training",
         format!(
@@ -125,18 +92,9 @@ fn text(report: &Report<'_>) -> String {
             training.device,
         ),
     );
-    line(
-        "data",
-        format!(
-            "{}: {} training, {} validation pictures",
-            data.name, data.train, data.val
-        ),
-    );
+    line("data", format!("{}: {} training, {} validation pictures", data.name, data.train, data.val));
     if let Some(metrics) = &report.manifest.metrics {
-        let pxap = metrics
-            .pxap
-            .map(|pxap| format!(", PxAP {pxap:.1} %"))
-            .unwrap_or_default();
+        let pxap = metrics.pxap.map(|pxap| format!(", PxAP {pxap:.1} %")).unwrap_or_default();
         line(
             "metrics",
             format!(
@@ -164,15 +122,10 @@ fn text(report: &Report<'_>) -> String {
             "{} nodes, {} parameters, opset {}",
             report.nodes,
             report.parameters,
-            report
-                .opset
-                .map_or("unknown".into(), |opset| opset.to_string())
+            report.opset.map_or("unknown".into(), |opset| opset.to_string())
         ),
     );
-    let operators = report
-        .operators
-        .iter()
-        .map(|(name, count)| format!("{name} {count}"));
+    let operators = report.operators.iter().map(|(name, count)| format!("{name} {count}"));
     line("operators", operators.collect::<Vec<_>>().join(", "));
     text.trim_end().to_owned()
 }

@@ -9,18 +9,12 @@ pub(super) fn processor_features() -> Vec<(&'static str, bool)> {
     let features = vec![
         ("avx2", std::arch::is_x86_feature_detected!("avx2")),
         ("fma", std::arch::is_x86_feature_detected!("fma")),
-        (
-            "avx512vnni",
-            std::arch::is_x86_feature_detected!("avx512vnni"),
-        ),
+        ("avx512vnni", std::arch::is_x86_feature_detected!("avx512vnni")),
     ];
     #[cfg(target_arch = "aarch64")]
     let features = vec![
         ("neon", std::arch::is_aarch64_feature_detected!("neon")),
-        (
-            "dotprod",
-            std::arch::is_aarch64_feature_detected!("dotprod"),
-        ),
+        ("dotprod", std::arch::is_aarch64_feature_detected!("dotprod")),
         ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm")),
     ];
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -31,39 +25,28 @@ pub(super) fn processor_features() -> Vec<(&'static str, bool)> {
 /// Memory that programs can still get, in MiB, from `/proc/meminfo`.
 pub(super) fn available_memory(proc: &Path) -> Option<u64> {
     let text = fs::read_to_string(proc.join("meminfo")).ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib / 1024)
 }
 
 /// The hottest zone of `/sys/class/thermal`: its name and degrees Celsius.
 pub(super) fn hottest(thermal: &Path) -> Option<(String, f64)> {
-    let zones = entries(thermal, "thermal_zone")
-        .into_iter()
-        .filter_map(|zone| {
-            let millidegrees: f64 = read(&zone, "temp")?.parse().ok()?;
-            Some((
-                read(&zone, "type").unwrap_or_default(),
-                millidegrees / 1000.0,
-            ))
-        });
+    let zones = entries(thermal, "thermal_zone").into_iter().filter_map(|zone| {
+        let millidegrees: f64 = read(&zone, "temp")?.parse().ok()?;
+        Some((read(&zone, "type").unwrap_or_default(), millidegrees / 1000.0))
+    });
     zones.max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 /// The processor's cooling devices that slow it down just now. Fans are no throttling.
 pub(super) fn throttled(thermal: &Path) -> Vec<String> {
-    let devices = entries(thermal, "cooling_device")
-        .into_iter()
-        .filter_map(|device| {
-            let kind = read(&device, "type")?;
-            let state: u64 = read(&device, "cur_state")?.parse().ok()?;
-            let slows = ["cpufreq", "processor", "devfreq"]
-                .iter()
-                .any(|word| kind.to_lowercase().contains(word));
-            (slows && state > 0).then_some(kind)
-        });
+    let devices = entries(thermal, "cooling_device").into_iter().filter_map(|device| {
+        let kind = read(&device, "type")?;
+        let state: u64 = read(&device, "cur_state")?.parse().ok()?;
+        let slows = ["cpufreq", "processor", "devfreq"].iter().any(|word| kind.to_lowercase().contains(word));
+        (slows && state > 0).then_some(kind)
+    });
     devices.collect()
 }
 
@@ -78,12 +61,7 @@ fn entries(folder: &Path, prefix: &str) -> Vec<std::path::PathBuf> {
 }
 
 fn read(folder: &Path, file: &str) -> Option<String> {
-    Some(
-        fs::read_to_string(folder.join(file))
-            .ok()?
-            .trim()
-            .to_owned(),
-    )
+    Some(fs::read_to_string(folder.join(file)).ok()?.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -124,10 +102,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(available_memory(folder.path()), None);
         assert_eq!(hottest(folder.path()), None);
-        write(
-            folder.path(),
-            &[("meminfo", "MemTotal: 9 kB\nMemAvailable:    2097152 kB\n")],
-        );
+        write(folder.path(), &[("meminfo", "MemTotal: 9 kB\nMemAvailable:    2097152 kB\n")]);
         assert_eq!(available_memory(folder.path()), Some(2048));
     }
 }

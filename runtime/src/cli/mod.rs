@@ -28,11 +28,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version go to stdout, faults to stderr; a closed stream changes nothing.
             let _ = error.print();
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Ok
-            };
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
             return exit.into();
         }
     };

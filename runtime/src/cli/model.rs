@@ -6,10 +6,7 @@ use super::args::ModelArgs;
 use crate::model::{ModelError, ModelFile};
 
 /// Ten hand signs: with it, `comet-edge run --camera 0` works on a fresh machine.
-static BUILT_IN: &[u8] = include_bytes!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../models/hands.int8.onnx"
-));
+static BUILT_IN: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/hands.int8.onnx"));
 const BUILT_IN_NAME: &str = "built-in model";
 
 /// Reads the model that the arguments name.

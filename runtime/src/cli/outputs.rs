@@ -14,10 +14,7 @@ pub(super) fn file_sinks(args: &OutputArgs) -> Result<Vec<Box<dyn Sink>>, SinkEr
         sinks.push(Box::new(InputFiles::new(folder)?));
     }
     if let Some(folder) = &args.overlay {
-        sinks.push(Box::new(OverlayFiles::new(
-            folder,
-            OverlayStyle::default(),
-        )?));
+        sinks.push(Box::new(OverlayFiles::new(folder, OverlayStyle::default())?));
     }
     Ok(sinks)
 }

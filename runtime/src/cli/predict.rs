@@ -12,23 +12,13 @@ use crate::source::{FilesSource, expand};
 
 pub(super) fn predict(args: &PredictArgs) -> anyhow::Result<Exit> {
     let model = model::load(&args.model)?;
-    let mut inference =
-        Inference::new(&model, args.threads.count())?.top_k(usize::from(args.outputs.top_k));
+    let mut inference = Inference::new(&model, args.threads.count())?.top_k(usize::from(args.outputs.top_k));
     let mut sinks = outputs::file_sinks(&args.outputs)?;
     sinks.push(printer(args.json));
     let source = FilesSource::new("the arguments", pictures(&args.paths));
-    let options = RunOptions {
-        report: |notice| say(notice),
-        ..RunOptions::default()
-    };
+    let options = RunOptions { report: |notice| say(notice), ..RunOptions::default() };
     let control = RunControl::default();
-    run(
-        Box::new(source),
-        &mut inference,
-        &mut sinks,
-        &options,
-        &control,
-    )?;
+    run(Box::new(source), &mut inference, &mut sinks, &options, &control)?;
     let counts = control.counters.snapshot();
     if counts.inferred == 0 {
         say("error: no picture could be read");

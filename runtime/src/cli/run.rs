@@ -24,14 +24,10 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let control = RunControl::default();
     end_on_signals(&control.stop)?;
     let model = model::load(&args.model)?;
-    let mut inference =
-        Inference::new(&model, args.threads.count())?.top_k(usize::from(args.outputs.top_k));
+    let mut inference = Inference::new(&model, args.threads.count())?.top_k(usize::from(args.outputs.top_k));
     let mut sinks = outputs::file_sinks(&args.outputs)?;
     sinks.extend(printers(args)?);
-    let spec = args
-        .source
-        .clone()
-        .unwrap_or(SourceSpec::Camera(args.camera.unwrap_or(0)));
+    let spec = args.source.clone().unwrap_or(SourceSpec::Camera(args.camera.unwrap_or(0)));
     let opened = spec.open(&OpenOptions {
         stop: Arc::clone(&control.stop),
         live: args.live,
@@ -52,17 +48,10 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
         report: |notice| say(notice),
     };
     let begun = Instant::now();
-    say(format_args!(
-        "answering {} with {}",
-        source.name(),
-        model.manifest().name
-    ));
+    say(format_args!("answering {} with {}", source.name(), model.manifest().name));
     let ended = run_pipeline(source, &mut inference, &mut sinks, &options, &control);
     let seconds = begun.elapsed().as_secs_f64();
-    say(format_args!(
-        "{} in {seconds:.1} s",
-        control.counters.snapshot()
-    ));
+    say(format_args!("{} in {seconds:.1} s", control.counters.snapshot()));
     ended?;
     Ok(Exit::Ok)
 }
@@ -73,11 +62,7 @@ fn camera_options(args: &RunArgs) -> CameraOptions {
         width: args.width,
         height: args.height,
         fps: args.fps,
-        reconnect: if args.no_reconnect {
-            Duration::ZERO
-        } else {
-            usual.reconnect
-        },
+        reconnect: if args.no_reconnect { Duration::ZERO } else { usual.reconnect },
     }
 }
 

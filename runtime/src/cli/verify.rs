@@ -40,19 +40,12 @@ pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<Exit> {
         // The argument parser asks for one of the two.
         _ => anyhow::bail!("there is nothing to compare with"),
     };
-    let limits = args
-        .limits
-        .over(model.manifest().limits.unwrap_or_default());
+    let limits = args.limits.over(model.manifest().limits.unwrap_or_default());
     let misses = limits.misses(&fidelity);
     let pass = misses.is_empty();
     if args.json {
         let (fidelity, misses, limits) = (&fidelity, misses.as_slice(), &limits);
-        print_json(&Report {
-            fidelity,
-            pass,
-            misses,
-            limits,
-        })?;
+        print_json(&Report { fidelity, pass, misses, limits })?;
     } else {
         print_text(table(&fidelity, pass))?;
     }
@@ -62,14 +55,9 @@ pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<Exit> {
     Ok(if pass { Exit::Ok } else { Exit::Failed })
 }
 
-fn against_stored(
-    model: &ModelFile,
-    session: &mut Session,
-    folder: &Path,
-) -> anyhow::Result<Fidelity> {
+fn against_stored(model: &ModelFile, session: &mut Session, folder: &Path) -> anyhow::Result<Fidelity> {
     let set = ReferenceSet::read(folder)?;
-    set.check_model(model)
-        .context("these are not the float answers of this model")?;
+    set.check_model(model).context("these are not the float answers of this model")?;
     Ok(compare(session, &set)?)
 }
 
@@ -78,40 +66,25 @@ fn check_pair(reference: &ModelFile, model: &ModelFile) -> Result<(), ModelError
     let (float, own) = (reference.manifest(), model.manifest());
     let fail = |field, fault: String| {
         let kind = ModelErrorKind::Field { field, fault };
-        Err(ModelError {
-            name: reference.name().to_owned(),
-            kind,
-        })
+        Err(ModelError { name: reference.name().to_owned(), kind })
     };
     if float.precision != Precision::Float32 {
-        return fail(
-            "precision",
-            format!("a reference is float32, this is {}", float.precision),
-        );
+        return fail("precision", format!("a reference is float32, this is {}", float.precision));
     }
     if float.classes != own.classes {
-        return fail(
-            "classes",
-            "the models have different classes, or another order".into(),
-        );
+        return fail("classes", "the models have different classes, or another order".into());
     }
     let size = |model: &ModelFile| {
         let preprocess = &model.manifest().preprocess;
         (preprocess.width, preprocess.height)
     };
     if size(reference) != size(model) {
-        return fail(
-            "preprocess",
-            format!("{:?} and {:?} pixels", size(reference), size(model)),
-        );
+        return fail("preprocess", format!("{:?} and {:?} pixels", size(reference), size(model)));
     }
     match &own.float_sha256 {
         Some(parent) if !parent.eq_ignore_ascii_case(reference.sha256()) => {
             let found = reference.sha256();
-            fail(
-                "float_sha256",
-                format!("the model was quantized from {parent}, this is {found}"),
-            )
+            fail("float_sha256", format!("the model was quantized from {parent}, this is {found}"))
         }
         _ => Ok(()),
     }
@@ -124,13 +97,8 @@ fn labelled<'a>(
 ) -> anyhow::Result<impl Iterator<Item = (image::RgbImage, Option<usize>)> + use<'a>> {
     let paths = pictures_in(folder)?;
     Ok(paths.into_iter().filter_map(move |path| {
-        let class = path
-            .parent()
-            .and_then(Path::file_name)
-            .and_then(|name| name.to_str());
-        let truth = classes
-            .iter()
-            .position(|known| Some(known.as_str()) == class);
+        let class = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        let truth = classes.iter().position(|known| Some(known.as_str()) == class);
         match read_rgb(&path) {
             Ok(picture) => Some((picture, truth)),
             Err(error) => {
@@ -180,12 +148,7 @@ mod tests {
             accuracy_drop: None,
         };
         let limits = GateLimits::default();
-        let report = Report {
-            fidelity: &fidelity,
-            pass: true,
-            misses: &[],
-            limits: &limits,
-        };
+        let report = Report { fidelity: &fidelity, pass: true, misses: &[], limits: &limits };
         let json = serde_json::to_string(&report).unwrap();
         let keys = [
             "n",
@@ -199,10 +162,7 @@ mod tests {
             "misses",
             "limits",
         ];
-        let places: Vec<_> = keys
-            .iter()
-            .map(|key| json.find(&format!("\"{key}\":")).unwrap())
-            .collect();
+        let places: Vec<_> = keys.iter().map(|key| json.find(&format!("\"{key}\":")).unwrap()).collect();
         assert!(places.is_sorted(), "{json}");
         assert!(table(&fidelity, false).ends_with("fail"));
     }

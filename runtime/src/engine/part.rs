@@ -20,17 +20,15 @@ pub struct PredictorSession {
 impl PredictorSession {
     /// Cuts the predictor out of `model` at the value [`MASKED`].
     pub fn new(model: &ModelFile) -> Result<Self, ModelError> {
-        let cut = predictor_of(model.proto()).ok_or_else(|| {
-            model.error(format!("the logits do not depend on a value '{MASKED}' alone"))
-        })?;
+        let cut = predictor_of(model.proto())
+            .ok_or_else(|| model.error(format!("the logits do not depend on a value '{MASKED}' alone")))?;
         let plan = Plan::new(&cut, &input_shape(model), 1).map_err(|fault| model.error(fault))?;
         Ok(Self { plan, name: model.name().to_owned() })
     }
 
     /// Logits of a masked picture, normalised, `[3, height, width]`.
     pub fn run(&self, masked: &[f32]) -> Result<Vec<f32>, ModelError> {
-        let outputs =
-            self.plan.run(masked).map_err(|fault| ModelError::engine(&self.name, fault))?;
+        let outputs = self.plan.run(masked).map_err(|fault| ModelError::engine(&self.name, fault))?;
         Ok(outputs.into_iter().next().unwrap_or_default())
     }
 }

@@ -22,8 +22,7 @@ impl Plan {
     /// The checks of `model` refuse what is known to be hostile; a panic inside the engine on what they let
     /// through must not end a program that runs for months, so panics become errors here.
     pub(super) fn new(proto: &ModelProto, input: &[usize], threads: usize) -> Result<Self, String> {
-        let prepare =
-            || tract_onnx::onnx().model_for_proto_model(proto)?.into_optimized()?.into_runnable();
+        let prepare = || tract_onnx::onnx().model_for_proto_model(proto)?.into_optimized()?.into_runnable();
         let plan = catch_unwind(AssertUnwindSafe(prepare))
             .map_err(|_| "it panicked on this graph".to_owned())?
             .map_err(|error| format!("{error:#}"))?;
@@ -37,8 +36,7 @@ impl Plan {
     /// Runs the graph; the outputs come in the graph's order.
     pub(super) fn run(&self, input: &[f32]) -> Result<Vec<Vec<f32>>, String> {
         let run = || multithread_tract_scope(self.executor.clone(), || self.run_plan(input));
-        catch_unwind(AssertUnwindSafe(run))
-            .unwrap_or_else(|_| Err("it panicked while running".to_owned()))
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("it panicked while running".to_owned()))
     }
 
     fn run_plan(&self, input: &[f32]) -> Result<Vec<Vec<f32>>, String> {

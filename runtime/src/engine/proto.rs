@@ -1,11 +1,11 @@
 //! The ONNX file format, as tract defines it, for whoever reads or writes model files.
 
+pub use prost::Message;
 pub use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto, tensor_proto,
     tensor_shape_proto, type_proto,
 };
-pub use prost::Message;
 
 /// The dimensions of a value, if all of them are numbers.
 pub fn dimensions(value: &ValueInfoProto) -> Option<Vec<i64>> {

@@ -39,11 +39,7 @@ impl MaskAgreement {
             either += u64::from(a >= 0.5 || b >= 0.5);
         }
         let spread = (square_a * square_b).sqrt();
-        let pearson = if spread > 1e-12 * n {
-            cross / spread
-        } else {
-            f64::from(mae < 1e-6)
-        };
+        let pearson = if spread > 1e-12 * n { cross / spread } else { f64::from(mae < 1e-6) };
         let iou = if either == 0 { 1.0 } else { both as f64 / either as f64 };
         Some(Self { mae, iou, pearson })
     }
@@ -74,9 +70,7 @@ impl AgreementSummary {
     /// The summary; `None` if no picture was added.
     pub fn finish(&self) -> Option<Fidelity> {
         let n = self.masks.len();
-        let mean = |value: fn(&MaskAgreement) -> f64| {
-            self.masks.iter().map(value).sum::<f64>() / n as f64
-        };
+        let mean = |value: fn(&MaskAgreement) -> f64| self.masks.iter().map(value).sum::<f64>() / n as f64;
         let mut ious: Vec<f64> = self.masks.iter().map(|mask| mask.iou).collect();
         ious.sort_by(f64::total_cmp);
         let p5 = *ious.get(((n.checked_sub(1)?) as f64 * 0.05).floor() as usize)?;

@@ -73,10 +73,8 @@ fn add(
 ) -> Result<(), CompareError> {
     let size = |answer: &Explanation| (answer.mask.width(), answer.mask.height());
     let agreement = MaskAgreement::between(&reference.mask, &other.mask);
-    let agreement = agreement.ok_or_else(|| CompareError::Size {
-        reference: size(reference),
-        other: size(other),
-    })?;
+    let agreement =
+        agreement.ok_or_else(|| CompareError::Size { reference: size(reference), other: size(other) })?;
     summary.add(agreement, reference.top(), other.top(), truth);
     Ok(())
 }
@@ -87,10 +85,7 @@ mod tests {
     use crate::image::Mask;
 
     fn answer(width: usize, logits: [f32; 2]) -> Explanation {
-        Explanation {
-            mask: Mask::new(width, 1, vec![0.25; width]).unwrap(),
-            logits: logits.to_vec(),
-        }
+        Explanation { mask: Mask::new(width, 1, vec![0.25; width]).unwrap(), logits: logits.to_vec() }
     }
 
     #[test]
@@ -100,10 +95,7 @@ mod tests {
         add(&mut summary, &reference, &reference, Some(0)).unwrap();
         add(&mut summary, &reference, &answer(4, [0.0, 1.0]), None).unwrap();
         let fidelity = summary.finish().unwrap();
-        assert_eq!(
-            (fidelity.n, fidelity.agreement, fidelity.accuracy_drop),
-            (2, 50.0, Some(0.0))
-        );
+        assert_eq!((fidelity.n, fidelity.agreement, fidelity.accuracy_drop), (2, 50.0, Some(0.0)));
         let error = add(&mut summary, &reference, &answer(5, [1.0, 0.0]), None).unwrap_err();
         assert!(error.to_string().contains("(5, 1)"));
     }

@@ -9,7 +9,7 @@ mod statistics;
 pub use agreement::{AgreementSummary, MaskAgreement};
 pub use compare::{CompareError, compare, compare_sessions};
 pub use reference::{
-    REFERENCE_FORMAT, ReferenceCase, ReferenceError, ReferenceErrorKind, ReferenceImage,
-    ReferenceIndex, ReferenceSet, ReferenceWriter,
+    REFERENCE_FORMAT, ReferenceCase, ReferenceError, ReferenceErrorKind, ReferenceImage, ReferenceIndex,
+    ReferenceSet, ReferenceWriter,
 };
 pub use statistics::MaskStatistics;

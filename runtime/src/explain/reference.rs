@@ -65,27 +65,18 @@ pub enum ReferenceErrorKind {
 
 impl ReferenceError {
     fn new(path: &Path, kind: impl Into<ReferenceErrorKind>) -> Self {
-        Self {
-            name: path.display().to_string(),
-            kind: kind.into(),
-        }
+        Self { name: path.display().to_string(), kind: kind.into() }
     }
 }
 
 impl From<ImageError> for ReferenceError {
     fn from(error: ImageError) -> Self {
-        Self {
-            name: error.name,
-            kind: ReferenceErrorKind::Picture(error.kind),
-        }
+        Self { name: error.name, kind: ReferenceErrorKind::Picture(error.kind) }
     }
 }
 
 fn misfit<T>(field: &'static str, fault: impl Into<String>) -> Result<T, ReferenceErrorKind> {
-    Err(ReferenceErrorKind::Field {
-        field,
-        fault: fault.into(),
-    })
+    Err(ReferenceErrorKind::Field { field, fault: fault.into() })
 }
 
 /// The contents of `reference.json`.
@@ -140,9 +131,7 @@ impl ReferenceIndex {
             Some(format) if format == u64::from(REFERENCE_FORMAT) => {}
             Some(found) => return Err(ReferenceErrorKind::Format { found }),
             None => {
-                return Err(ReferenceErrorKind::BadIndex(
-                    "it has no field 'format'".into(),
-                ));
+                return Err(ReferenceErrorKind::BadIndex("it has no field 'format'".into()));
             }
         }
         let index: Self = serde_json::from_value(value).map_err(bad)?;
@@ -173,13 +162,10 @@ impl ReferenceIndex {
     /// The class of `<class>/<name>`; `None` for anything else, paths that lead out of the folder included.
     fn truth(&self, file: &str) -> Option<usize> {
         let (class, name) = file.split_once('/')?;
-        let plain =
-            !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0']);
+        let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0']);
         // A class name comes from a folder, so it is a plain name too; hold a written file to it.
         let safe = class != "." && class != ".." && !class.contains(['\\', '\0']);
-        self.classes
-            .iter()
-            .position(|known| plain && safe && known == class)
+        self.classes.iter().position(|known| plain && safe && known == class)
     }
 
     /// Whether these are answers of `manifest`'s model, or of its float parent; `sha256` is the model file's own.
@@ -193,26 +179,17 @@ impl ReferenceIndex {
             return misfit("classes", "the model has other classes, or another order");
         }
         if self.width != width {
-            return misfit(
-                "width",
-                format!("it is {}, the model's is {width}", self.width),
-            );
+            return misfit("width", format!("it is {}, the model's is {width}", self.width));
         }
         if self.height != height {
-            return misfit(
-                "height",
-                format!("it is {}, the model's is {height}", self.height),
-            );
+            return misfit("height", format!("it is {}, the model's is {height}", self.height));
         }
         let float = match manifest.precision {
             Precision::Float32 => sha256,
             Precision::Int8 => manifest.float_sha256.as_deref().unwrap_or("unknown"),
         };
         if !self.float_sha256.eq_ignore_ascii_case(float) {
-            let fault = format!(
-                "it is {}, the model's float file is {float}",
-                self.float_sha256
-            );
+            let fault = format!("it is {}, the model's float file is {float}", self.float_sha256);
             return misfit("float_sha256", fault);
         }
         Ok(())
@@ -245,19 +222,12 @@ impl ReferenceSet {
     pub fn read(folder: &Path) -> Result<Self, ReferenceError> {
         let path = folder.join(INDEX);
         let fail = |kind: ReferenceErrorKind| ReferenceError::new(&path, kind);
-        let length = fs::metadata(&path)
-            .map_err(|error| fail(error.into()))?
-            .len();
+        let length = fs::metadata(&path).map_err(|error| fail(error.into()))?.len();
         if length > MAX_INDEX_BYTES {
-            return Err(fail(ReferenceErrorKind::BadIndex(format!(
-                "it has {length} bytes"
-            ))));
+            return Err(fail(ReferenceErrorKind::BadIndex(format!("it has {length} bytes"))));
         }
         let bytes = fs::read(&path).map_err(|error| fail(error.into()))?;
-        Ok(Self {
-            folder: folder.to_path_buf(),
-            index: ReferenceIndex::parse(&bytes).map_err(fail)?,
-        })
+        Ok(Self { folder: folder.to_path_buf(), index: ReferenceIndex::parse(&bytes).map_err(fail)? })
     }
 
     /// The index.
@@ -288,10 +258,7 @@ impl ReferenceSet {
         }
         Ok(ReferenceCase {
             picture: read_rgb(&self.folder.join("images").join(&image.file))?,
-            answer: Explanation {
-                mask: Mask::from_gray8(&map),
-                logits: image.logits.clone(),
-            },
+            answer: Explanation { mask: Mask::from_gray8(&map), logits: image.logits.clone() },
             // The index was checked when it was read.
             truth: self.index.truth(&image.file).unwrap_or_default(),
         })
@@ -314,10 +281,7 @@ pub struct ReferenceWriter {
 impl ReferenceWriter {
     /// Begins a set in `folder`, with an index from [`ReferenceIndex::of`].
     pub fn new(folder: &Path, index: ReferenceIndex) -> Self {
-        Self {
-            folder: folder.to_path_buf(),
-            index,
-        }
+        Self { folder: folder.to_path_buf(), index }
     }
 
     /// Adds a picture file of class `class`, byte for byte, and the float model's answer to it.
@@ -332,15 +296,11 @@ impl ReferenceWriter {
         answer: &Explanation,
     ) -> Result<(), ReferenceError> {
         let file = format!("{class}/{name}");
-        let stem = Path::new(name)
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy();
+        let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();
         let mask = format!("{class}/{stem}.png");
         let fail = |kind| ReferenceError::new(&self.folder.join(&file), kind);
         if self.index.truth(&file).is_none() {
-            return misfit("file", "it is not <class>/<name> with a class of the model")
-                .map_err(fail);
+            return misfit("file", "it is not <class>/<name> with a class of the model").map_err(fail);
         }
         if self.index.images.iter().any(|image| image.mask == mask) {
             return misfit("mask", "two pictures of the class have the same stem").map_err(fail);
@@ -354,11 +314,7 @@ impl ReferenceWriter {
             .map_err(|error| fail(ReferenceErrorKind::Io(io::Error::other(error))))?;
         write(&self.folder.join("masks").join(&mask), png.get_ref())?;
         write(&self.folder.join("images").join(&file), picture)?;
-        self.index.images.push(ReferenceImage {
-            file,
-            mask,
-            logits: answer.logits.clone(),
-        });
+        self.index.images.push(ReferenceImage { file, mask, logits: answer.logits.clone() });
         Ok(())
     }
 
@@ -373,10 +329,7 @@ impl ReferenceWriter {
         let text = serde_json::to_vec_pretty(&self.index)
             .map_err(|error| fail(ReferenceErrorKind::Io(error.into())))?;
         write(&path, &text)?;
-        Ok(ReferenceSet {
-            folder: self.folder,
-            index: self.index,
-        })
+        Ok(ReferenceSet { folder: self.folder, index: self.index })
     }
 }
 

@@ -30,11 +30,7 @@ impl MaskStatistics {
                 entropy = f64::NAN;
             }
         }
-        Self {
-            mean: mask.mean(),
-            area: (inside as f64 / count) as f32,
-            entropy: (entropy / count) as f32,
-        }
+        Self { mean: mask.mean(), area: (inside as f64 / count) as f32, entropy: (entropy / count) as f32 }
     }
 }
 

@@ -47,19 +47,13 @@ pub enum ImageErrorKind {
 /// Reads a JPEG or PNG file as RGB, turned upright as its EXIF orientation says.
 pub fn read_rgb(path: &Path) -> Result<RgbImage, ImageError> {
     let name = || path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| ImageError {
-        name: name(),
-        kind: error.into(),
-    })?;
+    let bytes = std::fs::read(path).map_err(|error| ImageError { name: name(), kind: error.into() })?;
     decode(&bytes).map_err(|kind| ImageError { name: name(), kind })
 }
 
 /// Decodes a JPEG or PNG held in memory; `name` appears in the error.
 pub fn decode_rgb(bytes: &[u8], name: &str) -> Result<RgbImage, ImageError> {
-    decode(bytes).map_err(|kind| ImageError {
-        name: name.to_owned(),
-        kind,
-    })
+    decode(bytes).map_err(|kind| ImageError { name: name.to_owned(), kind })
 }
 
 fn decode(bytes: &[u8]) -> Result<RgbImage, ImageErrorKind> {

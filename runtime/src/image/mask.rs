@@ -13,11 +13,7 @@ pub struct Mask {
 impl Mask {
     /// Wraps `height * width` values; `None` if their number differs.
     pub fn new(width: usize, height: usize, values: Vec<f32>) -> Option<Self> {
-        (values.len() == width.checked_mul(height)?).then_some(Self {
-            width,
-            height,
-            values,
-        })
+        (values.len() == width.checked_mul(height)?).then_some(Self { width, height, values })
     }
 
     /// Columns.
@@ -47,15 +43,13 @@ impl Mask {
     /// The map as 8-bit grey, 255 = 1.0.
     pub fn to_gray8(&self) -> GrayImage {
         let bytes = self.values.iter().map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8);
-        ImageBuffer::from_raw(self.width as u32, self.height as u32, bytes.collect())
-            .unwrap_or_default()
+        ImageBuffer::from_raw(self.width as u32, self.height as u32, bytes.collect()).unwrap_or_default()
     }
 
     /// The map as 16-bit grey, 65,535 = 1.0: fine enough to compare engines.
     pub fn to_gray16(&self) -> ImageBuffer<Luma<u16>, Vec<u16>> {
         let words = self.values.iter().map(|v| (v.clamp(0.0, 1.0) * 65_535.0).round() as u16);
-        ImageBuffer::from_raw(self.width as u32, self.height as u32, words.collect())
-            .unwrap_or_default()
+        ImageBuffer::from_raw(self.width as u32, self.height as u32, words.collect()).unwrap_or_default()
     }
 
     /// Reads a map back from 8-bit grey.

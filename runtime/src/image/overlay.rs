@@ -55,11 +55,7 @@ pub struct OverlayStyle {
 
 impl Default for OverlayStyle {
     fn default() -> Self {
-        Self {
-            colormap: Colormap::Viridis,
-            opacity: 0.5,
-            contour: true,
-        }
+        Self { colormap: Colormap::Viridis, opacity: 0.5, contour: true }
     }
 }
 
@@ -75,9 +71,8 @@ pub fn draw_overlay(
     let gray = resize(&gray, (0, 0, gray.width(), gray.height()), (width, height));
     let table = style.colormap.table();
     let weight = (style.opacity.clamp(0.0, 1.0) * 256.0) as u32;
-    let blend = |below: u8, above: u8| {
-        ((u32::from(below) * (256 - weight) + u32::from(above) * weight) >> 8) as u8
-    };
+    let blend =
+        |below: u8, above: u8| ((u32::from(below) * (256 - weight) + u32::from(above) * weight) >> 8) as u8;
     let mut drawn = picture.clone();
     for (column, row, pixel) in drawn.enumerate_pixels_mut() {
         let inside = column.checked_sub(x).zip(row.checked_sub(y));
@@ -118,10 +113,7 @@ mod tests {
     fn opacity_zero_leaves_the_seen_region_as_it_is_and_darkens_the_rest() {
         let picture = RgbImage::from_pixel(6, 4, Rgb([90, 120, 150]));
         let mask = Mask::new(2, 2, vec![0.2; 4]).unwrap();
-        let style = OverlayStyle {
-            opacity: 0.0,
-            ..OverlayStyle::default()
-        };
+        let style = OverlayStyle { opacity: 0.0, ..OverlayStyle::default() };
         let drawn = draw_overlay(&picture, &mask, (1, 0, 4, 4), &style);
         assert_eq!(drawn.get_pixel(0, 0).0, [30, 40, 50]);
         assert_eq!(drawn.get_pixel(2, 2).0, [90, 120, 150]);

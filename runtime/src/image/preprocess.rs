@@ -114,9 +114,12 @@ fn resize_bytes(
     };
     let source = ImageRef::new(width, height, bytes, pixel).ok()?;
     let mut target = Image::new(size.0, size.1, pixel);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .crop(region.0.into(), region.1.into(), region.2.into(), region.3.into());
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
+        region.0.into(),
+        region.1.into(),
+        region.2.into(),
+        region.3.into(),
+    );
     Resizer::new().resize(&source, &mut target, &options).ok()?;
     Some(target.into_vec())
 }
@@ -135,13 +138,8 @@ mod tests {
 
     #[test]
     fn normalising_puts_the_mean_at_zero_and_keeps_channels_apart() {
-        let preprocess = Preprocess {
-            width: 2,
-            height: 1,
-            fit: Fit::Crop,
-            mean: [0.0, 0.2, 0.4],
-            std: [1.0, 0.5, 0.25],
-        };
+        let preprocess =
+            Preprocess { width: 2, height: 1, fit: Fit::Crop, mean: [0.0, 0.2, 0.4], std: [1.0, 0.5, 0.25] };
         let picture = RgbImage::from_raw(2, 1, vec![0, 51, 102, 255, 255, 255]).unwrap();
         let tensor = preprocess.normalise(&picture);
         let expected = [0.0, 1.0, 0.0, 1.6, 0.0, 2.4];

@@ -15,11 +15,40 @@ const MAX_CLASSES: usize = 100_000;
 
 /// Operators of COMET graphs, as written by our exporter and by the usual quantizers.
 const OPERATORS: &[&str] = &[
-    "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv",
-    "DequantizeLinear", "Div", "Flatten", "Gemm", "GlobalAveragePool", "HardSigmoid", "HardSwish",
-    "Identity", "MatMul", "MaxPool", "Mul", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
-    "ReduceMean", "Relu", "Reshape", "Resize", "Shape", "Sigmoid", "Slice", "Softmax", "Squeeze",
-    "Sub", "Transpose", "Unsqueeze",
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Cast",
+    "Clip",
+    "Concat",
+    "Constant",
+    "Conv",
+    "DequantizeLinear",
+    "Div",
+    "Flatten",
+    "Gemm",
+    "GlobalAveragePool",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QuantizeLinear",
+    "ReduceMean",
+    "Relu",
+    "Reshape",
+    "Resize",
+    "Shape",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Squeeze",
+    "Sub",
+    "Transpose",
+    "Unsqueeze",
 ];
 
 pub(super) fn check_graph(
@@ -27,10 +56,7 @@ pub(super) fn check_graph(
     manifest: &Manifest,
     file_bytes: usize,
 ) -> Result<(), ModelErrorKind> {
-    let graph = proto
-        .graph
-        .as_ref()
-        .ok_or_else(|| ModelErrorKind::NotOnnx("it holds no graph".into()))?;
+    let graph = proto.graph.as_ref().ok_or_else(|| ModelErrorKind::NotOnnx("it holds no graph".into()))?;
     if !proto.functions.is_empty() || !proto.training_info.is_empty() {
         return structure("it defines functions or training graphs".into());
     }
@@ -77,9 +103,8 @@ fn check_tensor(tensor: &TensorProto, file_bytes: usize) -> Result<(), ModelErro
     if tensor.data_location == Some(1) || !tensor.external_data.is_empty() {
         return structure(format!("tensor '{name}' keeps its data in another file"));
     }
-    let count = tensor.dims.iter().try_fold(1usize, |product, &dim| {
-        product.checked_mul(usize::try_from(dim).ok()?)
-    });
+    let count =
+        tensor.dims.iter().try_fold(1usize, |product, &dim| product.checked_mul(usize::try_from(dim).ok()?));
     let Some(count) = count.filter(|&count| count <= file_bytes) else {
         return structure(format!("tensor '{name}' claims more values than the file has bytes"));
     };
@@ -90,10 +115,7 @@ fn check_tensor(tensor: &TensorProto, file_bytes: usize) -> Result<(), ModelErro
         other => return structure(format!("tensor '{name}' has the data type {other}")),
     };
     if !tensor.raw_data.is_empty() && Some(tensor.raw_data.len()) != count.checked_mul(width) {
-        return structure(format!(
-            "tensor '{name}' has {} bytes for {count} values",
-            tensor.raw_data.len()
-        ));
+        return structure(format!("tensor '{name}' has {} bytes for {count} values", tensor.raw_data.len()));
     }
     Ok(())
 }
@@ -133,19 +155,16 @@ fn check_interface(graph: &GraphProto, manifest: &Manifest) -> Result<(), ModelE
     let [input] = inputs.as_slice() else {
         return structure(format!("it has {} inputs instead of one", inputs.len()));
     };
-    let expected = [
-        (*input, "image", vec![1, 3, height, width], "preprocess"),
-    ];
+    let expected = [(*input, "image", vec![1, 3, height, width], "preprocess")];
     for (value, name, shape, field) in expected {
         if value.name != name {
             return structure(format!("the input is called '{}', not '{name}'", printable(&value.name)));
         }
         check_shape(dimensions(value), &shape, name, field)?;
     }
-    for (name, shape, field) in [
-        ("mask", vec![1, 1, height, width], "preprocess"),
-        ("logits", vec![1, classes], "classes"),
-    ] {
+    for (name, shape, field) in
+        [("mask", vec![1, 1, height, width], "preprocess"), ("logits", vec![1, classes], "classes")]
+    {
         let Some(value) = graph.output.iter().find(|output| output.name == name) else {
             return structure(format!("it has no output '{name}'"));
         };

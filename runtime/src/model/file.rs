@@ -43,7 +43,9 @@ pub enum ModelErrorKind {
     )]
     NotSealed,
     /// The contents do not match the seal.
-    #[error("does not match its own SHA-256: the file is damaged or was edited. Copy it again; to use it as it is, --skip-hash")]
+    #[error(
+        "does not match its own SHA-256: the file is damaged or was edited. Copy it again; to use it as it is, --skip-hash"
+    )]
     SealBroken,
     /// Not a protobuf of an ONNX model.
     #[error("is no ONNX file ({0})")]
@@ -58,7 +60,9 @@ pub enum ModelErrorKind {
     #[error("has a manifest that cannot be read ({0})")]
     BadManifest(String),
     /// The manifest is of another format version.
-    #[error("has manifest format {found}; this program reads format {FORMAT_VERSION}: use the matching release, or export the model again")]
+    #[error(
+        "has manifest format {found}; this program reads format {FORMAT_VERSION}: use the matching release, or export the model again"
+    )]
     Version {
         /// Version in the file.
         found: u64,
@@ -99,10 +103,7 @@ impl ModelFile {
 
     fn load(path: &Path, sealed: bool) -> Result<Self, ModelError> {
         let name = path.display().to_string();
-        let fail = |kind| ModelError {
-            name: name.clone(),
-            kind,
-        };
+        let fail = |kind| ModelError { name: name.clone(), kind };
         let length = std::fs::metadata(path).map_err(|e| fail(e.into()))?.len();
         if length == 0 || length > MAX_FILE_BYTES {
             return Err(fail(ModelErrorKind::Size(length)));
@@ -113,10 +114,7 @@ impl ModelFile {
 
     /// Parses a model held in memory; `sealed` asks for an intact seal before anything is parsed.
     pub fn parse(name: &str, bytes: &[u8], sealed: bool) -> Result<Self, ModelError> {
-        Self::parse_kind(name, bytes, sealed).map_err(|kind| ModelError {
-            name: name.to_owned(),
-            kind,
-        })
+        Self::parse_kind(name, bytes, sealed).map_err(|kind| ModelError { name: name.to_owned(), kind })
     }
 
     fn parse_kind(name: &str, bytes: &[u8], sealed: bool) -> Result<Self, ModelErrorKind> {
@@ -140,13 +138,7 @@ impl ModelFile {
         let proto = ModelProto::decode(bytes).map_err(|e| ModelErrorKind::NotOnnx(e.to_string()))?;
         let manifest = read_manifest(&proto)?;
         check_graph(&proto, &manifest, bytes.len())?;
-        Ok(Self {
-            name: name.to_owned(),
-            manifest,
-            proto,
-            sha256: sha256_hex(bytes),
-            bytes: bytes.len(),
-        })
+        Ok(Self { name: name.to_owned(), manifest, proto, sha256: sha256_hex(bytes), bytes: bytes.len() })
     }
 
     /// Path or name that the file was read under.

@@ -103,9 +103,6 @@ mod tests {
         counters.captured.add_one();
         counters.captured.add_one();
         counters.corrupt.add_one();
-        assert_eq!(
-            counters.snapshot().to_string(),
-            "2 frames, 0 answered, 1 corrupt"
-        );
+        assert_eq!(counters.snapshot().to_string(), "2 frames, 0 answered, 1 corrupt");
     }
 }

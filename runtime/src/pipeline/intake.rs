@@ -97,11 +97,7 @@ pub(super) fn skipped(
 ) {
     control.counters.corrupt.add_one();
     if let Some(unsaid) = throttle.pass() {
-        report(&Notice::Skipped {
-            source,
-            reason,
-            unsaid,
-        });
+        report(&Notice::Skipped { source, reason, unsaid });
     }
 }
 
@@ -114,10 +110,7 @@ pub(super) struct Capture {
 
 impl Capture {
     /// Starts to put the frames of `intake` into `slot`; closes it at the end.
-    pub(super) fn start(
-        mut intake: Intake,
-        slot: &Arc<LatestSlot<Frame>>,
-    ) -> Result<Self, RunError> {
+    pub(super) fn start(mut intake: Intake, slot: &Arc<LatestSlot<Frame>>) -> Result<Self, RunError> {
         let name = intake.source.name().to_owned();
         let report = intake.report;
         let guard = CloseWhenDropped(Arc::clone(slot));
@@ -132,15 +125,8 @@ impl Capture {
             }
             Ok(())
         };
-        let thread = Builder::new()
-            .name("capture".into())
-            .spawn(capture)
-            .map_err(RunError::Thread)?;
-        Ok(Self {
-            name,
-            report,
-            thread,
-        })
+        let thread = Builder::new().name("capture".into()).spawn(capture).map_err(RunError::Thread)?;
+        Ok(Self { name, report, thread })
     }
 
     /// Waits for the end of the thread, which has been asked to stop, and gives its error.
@@ -210,35 +196,21 @@ mod tests {
 
     fn intake(acts: impl IntoIterator<Item = Act>, every: u64) -> (Intake, RunControl) {
         let source = Box::new(Scripted(acts.into_iter().collect()));
-        let options = RunOptions {
-            every,
-            ..RunOptions::default()
-        };
+        let options = RunOptions { every, ..RunOptions::default() };
         let control = RunControl::default();
         let skips = Arc::new(Throttle::new(Duration::ZERO));
         (Intake::new(source, &options, &control, &skips), control)
     }
 
     fn lost() -> SourceErrorKind {
-        SourceErrorKind::Lost {
-            after: Duration::from_secs(1),
-            fault: "unplugged".into(),
-        }
+        SourceErrorKind::Lost { after: Duration::from_secs(1), fault: "unplugged".into() }
     }
 
     #[test]
     fn faults_that_can_be_passed_are_counted_and_passed() {
         let broken = Act::Fail(SourceErrorKind::Damaged("x".into()));
         let off = Act::Fail(SourceErrorKind::Disconnected("x".into()));
-        let acts = [
-            Act::Give(0),
-            broken,
-            Act::Give(2),
-            Act::Give(3),
-            off,
-            Act::Give(4),
-            Act::Fail(lost()),
-        ];
+        let acts = [Act::Give(0), broken, Act::Give(2), Act::Give(3), off, Act::Give(4), Act::Fail(lost())];
         let (mut intake, control) = intake(acts, 2);
         let mut numbers = Vec::new();
         let error = loop {
@@ -251,10 +223,7 @@ mod tests {
         assert_eq!(numbers, [0, 2, 4]);
         assert_eq!(error.recovery(), Recovery::Lost);
         let counts = control.counters.snapshot();
-        assert_eq!(
-            (counts.captured, counts.corrupt, counts.passed_over),
-            (5, 1, 1)
-        );
+        assert_eq!((counts.captured, counts.corrupt, counts.passed_over), (5, 1, 1));
         assert_eq!((counts.stalls, counts.reconnects), (1, 1));
     }
 

@@ -49,11 +49,7 @@ impl fmt::Display for Notice {
             unsaid => format!(" (and {unsaid} more since the last message)"),
         };
         match self {
-            Self::Skipped {
-                source,
-                reason,
-                unsaid,
-            } => {
+            Self::Skipped { source, reason, unsaid } => {
                 write!(f, "skipped {source}: {reason}{}", others(*unsaid))
             }
             Self::Interrupted { source, reason } => {
@@ -64,10 +60,7 @@ impl fmt::Display for Notice {
                 write!(f, "not written: {reason}{}", others(*unsaid))
             }
             Self::LeftBehind { source } => {
-                write!(
-                    f,
-                    "the thread of {source} did not end in time and was left behind"
-                )
+                write!(f, "the thread of {source} did not end in time and was left behind")
             }
         }
     }
@@ -82,10 +75,7 @@ pub(super) struct Throttle {
 
 impl Throttle {
     pub(super) fn new(spacing: Duration) -> Self {
-        Self {
-            spacing,
-            state: Mutex::default(),
-        }
+        Self { spacing, state: Mutex::default() }
     }
 
     /// The number of events that were held back since the last one that passed; `None` if this one is too.
@@ -110,10 +100,7 @@ mod tests {
         let open = Throttle::new(Duration::ZERO);
         assert_eq!([open.pass(), open.pass()], [Some(0), Some(0)]);
         let tight = Throttle::new(Duration::from_millis(30));
-        assert_eq!(
-            [tight.pass(), tight.pass(), tight.pass()],
-            [Some(0), None, None]
-        );
+        assert_eq!([tight.pass(), tight.pass(), tight.pass()], [Some(0), None, None]);
         std::thread::sleep(Duration::from_millis(40));
         assert_eq!(tight.pass(), Some(2));
     }

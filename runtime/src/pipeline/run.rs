@@ -48,13 +48,7 @@ pub struct RunOptions {
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self {
-            frames: None,
-            duration: None,
-            every: 1,
-            keep_going: false,
-            report: |_| {},
-        }
+        Self { frames: None, duration: None, every: 1, keep_going: false, report: |_| {} }
     }
 }
 
@@ -108,25 +102,13 @@ pub fn run(
         answered: 0,
     };
     let timer = Timer::start(options.duration, &control.stop).map_err(RunError::Thread)?;
-    let ended = if live {
-        run.follow(intake)
-    } else {
-        run.pull(intake)
-    };
+    let ended = if live { run.follow(intake) } else { run.pull(intake) };
     control.stop.store(true, Ordering::Relaxed);
     timer.finish();
-    let finished = run
-        .sinks
-        .iter_mut()
-        .map(|sink| sink.finish().map_err(RunError::Sink));
+    let finished = run.sinks.iter_mut().map(|sink| sink.finish().map_err(RunError::Sink));
     // Every sink is finished, whatever the others say; the first fault is the one to tell.
-    let faults: Vec<RunError> = [ended]
-        .into_iter()
-        .chain(finished)
-        .filter_map(Result::err)
-        .collect();
-    let broken_pipe =
-        |fault: &RunError| matches!(fault, RunError::Sink(sink) if sink.is_broken_pipe());
+    let faults: Vec<RunError> = [ended].into_iter().chain(finished).filter_map(Result::err).collect();
+    let broken_pipe = |fault: &RunError| matches!(fault, RunError::Sink(sink) if sink.is_broken_pipe());
     match faults.into_iter().find(|fault| !broken_pipe(fault)) {
         Some(fault) => Err(fault),
         None => Ok(()),
@@ -179,10 +161,7 @@ impl Run<'_, '_> {
 
     fn is_over(&self) -> bool {
         self.control.stop.load(Ordering::Relaxed)
-            || self
-                .options
-                .frames
-                .is_some_and(|frames| self.answered >= frames)
+            || self.options.frames.is_some_and(|frames| self.answered >= frames)
     }
 
     fn answer(&mut self, frame: &Frame) -> Result<(), RunError> {
@@ -190,13 +169,7 @@ impl Run<'_, '_> {
             Ok(result) => result,
             Err(AnswerError::Picture(error)) => {
                 let (source, reason) = (error.name, error.kind.to_string());
-                skipped(
-                    self.control,
-                    &self.skips,
-                    self.options.report,
-                    source,
-                    reason,
-                );
+                skipped(self.control, &self.skips, self.options.report, source, reason);
                 return Ok(());
             }
             Err(AnswerError::Model(error)) => return Err(error.into()),

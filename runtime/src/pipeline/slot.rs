@@ -41,15 +41,8 @@ pub enum Taken<T> {
 
 impl<T> Default for LatestSlot<T> {
     fn default() -> Self {
-        let state = State {
-            value: None,
-            dropped: 0,
-            closed: false,
-        };
-        Self {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-        }
+        let state = State { value: None, dropped: 0, closed: false };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 }
 
@@ -70,11 +63,7 @@ impl<T> LatestSlot<T> {
         drop(state);
         self.changed.notify_one();
         // The old value is freed here, outside the lock.
-        if old.is_some() {
-            Put::Replaced
-        } else {
-            Put::Stored
-        }
+        if old.is_some() { Put::Replaced } else { Put::Stored }
     }
 
     /// Takes the value, waiting up to `timeout` for one. A closed slot still gives its last value.

@@ -31,9 +31,7 @@ impl Timer {
             }
         };
         let thread = Builder::new().name("timer".into()).spawn(count)?;
-        Ok(Self {
-            thread: Some(thread),
-        })
+        Ok(Self { thread: Some(thread) })
     }
 
     /// Waits for the thread, which ends a moment after the stop flag is set.
@@ -64,11 +62,6 @@ mod tests {
         let timer = Timer::start(Some(Duration::from_secs(3600)), &stop).unwrap();
         stop.store(true, Ordering::Relaxed);
         timer.finish();
-        assert!(
-            Timer::start(Some(Duration::MAX), &stop)
-                .unwrap()
-                .thread
-                .is_none()
-        );
+        assert!(Timer::start(Some(Duration::MAX), &stop).unwrap().thread.is_none());
     }
 }

@@ -21,10 +21,7 @@ impl MaskFiles {
     /// # Errors
     /// The folder cannot be made.
     pub fn new(folder: &Path) -> Result<Self, SinkError> {
-        Ok(Self {
-            folder: make(folder)?,
-            names: FrameNames::default(),
-        })
+        Ok(Self { folder: make(folder)?, names: FrameNames::default() })
     }
 }
 
@@ -34,14 +31,8 @@ impl Sink for MaskFiles {
         let stem = self.names.stem(&record.source, record.frame);
         let path = self.folder.join(format!("{stem}.mask.png"));
         let mut png = Cursor::new(Vec::new());
-        let encoded = result
-            .explanation
-            .mask
-            .to_gray16()
-            .write_to(&mut png, ImageFormat::Png);
-        let written = encoded
-            .map_err(io::Error::other)
-            .and_then(|()| write_whole(&path, png.get_ref()));
+        let encoded = result.explanation.mask.to_gray16().write_to(&mut png, ImageFormat::Png);
+        let written = encoded.map_err(io::Error::other).and_then(|()| write_whole(&path, png.get_ref()));
         record.mask_file = Some(note(&path, written)?);
         Ok(())
     }
@@ -59,10 +50,7 @@ impl InputFiles {
     /// # Errors
     /// The folder cannot be made.
     pub fn new(folder: &Path) -> Result<Self, SinkError> {
-        Ok(Self {
-            folder: make(folder)?,
-            names: FrameNames::default(),
-        })
+        Ok(Self { folder: make(folder)?, names: FrameNames::default() })
     }
 }
 
@@ -71,11 +59,7 @@ impl Sink for InputFiles {
         let record = &mut result.record;
         let stem = self.names.stem(&record.source, record.frame);
         let path = self.folder.join(format!("{stem}.input.f32"));
-        let bytes: Vec<u8> = result
-            .tensor
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect();
+        let bytes: Vec<u8> = result.tensor.iter().flat_map(|value| value.to_le_bytes()).collect();
         record.input_file = Some(note(&path, write_whole(&path, &bytes))?);
         Ok(())
     }
@@ -83,8 +67,7 @@ impl Sink for InputFiles {
 
 /// Makes the folder of a sink.
 pub(super) fn make(folder: &Path) -> Result<PathBuf, SinkError> {
-    std::fs::create_dir_all(folder)
-        .map_err(|fault| SinkError::new(folder.display().to_string(), fault))?;
+    std::fs::create_dir_all(folder).map_err(|fault| SinkError::new(folder.display().to_string(), fault))?;
     Ok(folder.to_path_buf())
 }
 
@@ -114,13 +97,7 @@ mod tests {
         assert_eq!(map.into_raw(), [0, 16_384, 49_151, 65_535]);
         let mut second = result("y/a.jpg", 1, [0.0; 3]);
         sink.accept(&mut second).unwrap();
-        assert!(
-            second
-                .record
-                .mask_file
-                .unwrap()
-                .ends_with("a.000001.mask.png")
-        );
+        assert!(second.record.mask_file.unwrap().ends_with("a.000001.mask.png"));
     }
 
     #[test]
@@ -129,10 +106,8 @@ mod tests {
         let mut sink = InputFiles::new(folder.path()).unwrap();
         sink.accept(&mut result("a.jpg", 0, [0.0; 3])).unwrap();
         let bytes = std::fs::read(folder.path().join("a.input.f32")).unwrap();
-        let values: Vec<f32> = bytes
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
+        let values: Vec<f32> =
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         assert_eq!(values, (0..12).map(|n| n as f32).collect::<Vec<_>>());
     }
 
@@ -142,12 +117,7 @@ mod tests {
         let mut sink = InputFiles::new(&folder.path().join("gone")).unwrap();
         std::fs::remove_dir(folder.path().join("gone")).unwrap();
         let mut lost = result("a.jpg", 0, [0.0; 3]);
-        assert!(
-            sink.accept(&mut lost)
-                .unwrap_err()
-                .name
-                .ends_with("a.input.f32")
-        );
+        assert!(sink.accept(&mut lost).unwrap_err().name.ends_with("a.input.f32"));
         assert!(lost.record.input_file.is_none());
     }
 }

@@ -14,11 +14,7 @@ pub struct JsonLines<W> {
 impl<W: Write> JsonLines<W> {
     /// Writes to `writer`; `name` is for messages.
     pub fn new(name: impl Into<String>, writer: W) -> Self {
-        Self {
-            name: name.into(),
-            writer,
-            line: Vec::new(),
-        }
+        Self { name: name.into(), writer, line: Vec::new() }
     }
 }
 
@@ -46,10 +42,8 @@ mod tests {
     fn each_result_is_a_line_of_its_own() {
         let mut text = Vec::new();
         let mut sink = JsonLines::new("test", &mut text);
-        sink.accept(&mut result("a\n\"b\".jpg", 0, [1.0, 0.0, 0.0]))
-            .unwrap();
-        sink.accept(&mut result("c.jpg", 1, [1.0, 0.0, f32::NAN]))
-            .unwrap();
+        sink.accept(&mut result("a\n\"b\".jpg", 0, [1.0, 0.0, 0.0])).unwrap();
+        sink.accept(&mut result("c.jpg", 1, [1.0, 0.0, f32::NAN])).unwrap();
         let lines: Vec<serde_json::Value> = text
             .split(|&b| b == b'\n')
             .filter(|l| !l.is_empty())

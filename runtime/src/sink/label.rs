@@ -11,10 +11,7 @@ const COLUMNS_A_STEP: u32 = 320;
 pub(super) fn draw_label(picture: &mut RgbImage, text: &str) {
     let scale = (picture.width() / COLUMNS_A_STEP).clamp(1, 8);
     let letters = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-    let width = letters
-        .saturating_add(1)
-        .saturating_mul(GLYPH * scale)
-        .min(picture.width());
+    let width = letters.saturating_add(1).saturating_mul(GLYPH * scale).min(picture.width());
     let height = (2 * GLYPH * scale).min(picture.height());
     for row in 0..height {
         for column in 0..width {
@@ -25,11 +22,7 @@ pub(super) fn draw_label(picture: &mut RgbImage, text: &str) {
     }
     let start = GLYPH * scale / 2;
     let places = (0..).map(|letter: u32| start + letter * GLYPH * scale);
-    for (character, left) in text
-        .chars()
-        .zip(places)
-        .take_while(|(_, left)| *left < width)
-    {
+    for (character, left) in text.chars().zip(places).take_while(|(_, left)| *left < width) {
         draw_glyph(picture, &glyph(character), (left, start), scale);
     }
 }
@@ -42,10 +35,7 @@ fn glyph(character: char) -> [u8; 8] {
 /// Each byte is a row; its lowest bit is the leftmost pixel.
 fn draw_glyph(picture: &mut RgbImage, glyph: &[u8; 8], (left, top): (u32, u32), scale: u32) {
     for row in 0..GLYPH * scale {
-        let bits = glyph
-            .get((row / scale) as usize)
-            .copied()
-            .unwrap_or_default();
+        let bits = glyph.get((row / scale) as usize).copied().unwrap_or_default();
         for column in (0..GLYPH * scale).filter(|column| (bits >> (column / scale)) & 1 == 1) {
             if let Some(pixel) = picture.get_pixel_mut_checked(left + column, top + row) {
                 *pixel = Rgb([255; 3]);

@@ -27,10 +27,7 @@ pub struct SinkError {
 impl SinkError {
     /// An error about `name`.
     pub fn new(name: impl Into<String>, fault: std::io::Error) -> Self {
-        Self {
-            name: name.into(),
-            fault,
-        }
+        Self { name: name.into(), fault }
     }
 
     /// Whether the reader of a pipe has gone away: it has read enough, so that is no failure.

@@ -16,11 +16,7 @@ impl FrameNames {
     pub(super) fn stem(&mut self, source: &str, frame: u64) -> String {
         let stem = Path::new(source).file_stem().unwrap_or("frame".as_ref());
         let harmless = |c: char| {
-            if c.is_control() || "/\\:".contains(c) {
-                '_'
-            } else {
-                c
-            }
+            if c.is_control() || "/\\:".contains(c) { '_' } else { c }
         };
         let stem: String = stem.to_string_lossy().chars().map(harmless).collect();
         match self.taken.insert(stem.clone()) {

@@ -27,11 +27,7 @@ impl OverlayFiles {
     /// # Errors
     /// The folder cannot be made.
     pub fn new(folder: &Path, style: OverlayStyle) -> Result<Self, SinkError> {
-        Ok(Self {
-            folder: make(folder)?,
-            style,
-            names: FrameNames::default(),
-        })
+        Ok(Self { folder: make(folder)?, style, names: FrameNames::default() })
     }
 }
 
@@ -45,9 +41,7 @@ impl Sink for OverlayFiles {
         let path = self.folder.join(format!("{stem}.overlay.jpg"));
         let mut jpeg = Vec::new();
         let encoded = JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&drawn);
-        let written = encoded
-            .map_err(io::Error::other)
-            .and_then(|()| write_whole(&path, &jpeg));
+        let written = encoded.map_err(io::Error::other).and_then(|()| write_whole(&path, &jpeg));
         record.overlay_file = Some(note(&path, written)?);
         Ok(())
     }

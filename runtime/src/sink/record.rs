@@ -101,11 +101,7 @@ impl Record {
     ) -> Self {
         let scores = explanation.probabilities();
         let valid = explanation.is_valid();
-        let ranking = if valid {
-            rank(&scores, classes, top_k.max(1))
-        } else {
-            Vec::new()
-        };
+        let ranking = if valid { rank(&scores, classes, top_k.max(1)) } else { Vec::new() };
         let best = ranking.first().cloned();
         Self {
             schema: SCHEMA,
@@ -130,11 +126,7 @@ impl Record {
 fn rank(scores: &[f32], classes: &[String], count: usize) -> Vec<Score> {
     let scores = scores.iter().zip(classes).enumerate();
     let mut ranking: Vec<Score> = scores
-        .map(|(index, (&probability, class))| Score {
-            class: class.clone(),
-            index,
-            probability,
-        })
+        .map(|(index, (&probability, class))| Score { class: class.clone(), index, probability })
         .collect();
     ranking.sort_by(|a, b| b.probability.total_cmp(&a.probability));
     ranking.truncate(count);
@@ -192,24 +184,19 @@ mod tests {
             "inference",
             "total",
         ];
-        let places: Vec<_> = keys
-            .iter()
-            .map(|key| json.find(&format!("\"{key}\":")).unwrap())
-            .collect();
+        let places: Vec<_> = keys.iter().map(|key| json.find(&format!("\"{key}\":")).unwrap()).collect();
         assert!(places.is_sorted(), "{json}");
         assert_eq!(json.matches("\":").count(), keys.len(), "{json}");
-        assert!(json.starts_with(
-            "{\"schema\":1,\"source\":\"a.jpg\",\"frame\":3,\"class\":\"two\",\"index\":1"
-        ));
+        assert!(
+            json.starts_with("{\"schema\":1,\"source\":\"a.jpg\",\"frame\":3,\"class\":\"two\",\"index\":1")
+        );
     }
 
     #[test]
     fn an_invalid_answer_has_no_class() {
         let result = sample::result("a.jpg", 0, [0.0, f32::NAN, 1.0]);
         let json: serde_json::Value = serde_json::to_value(&result.record).unwrap();
-        assert!(
-            json["class"].is_null() && json["index"].is_null() && json["probability"].is_null()
-        );
+        assert!(json["class"].is_null() && json["index"].is_null() && json["probability"].is_null());
         assert_eq!(json["flag"], INVALID);
     }
 
@@ -220,11 +207,7 @@ mod tests {
         let times = Timings::default();
         let record = Record::new(("a.jpg", 0), &result.explanation, &classes, 2, times);
         assert_eq!(record.class.as_deref(), Some("two"));
-        let top: Vec<_> = record
-            .top
-            .iter()
-            .map(|score| score.class.as_str())
-            .collect();
+        let top: Vec<_> = record.top.iter().map(|score| score.class.as_str()).collect();
         assert_eq!(top, ["two", "three"]);
     }
 }

@@ -15,10 +15,7 @@ pub struct TextLines<W> {
 impl<W: Write> TextLines<W> {
     /// Writes to `writer`, which is called `stdout` in messages.
     pub fn new(writer: W) -> Self {
-        Self {
-            writer,
-            numbered: false,
-        }
+        Self { writer, numbered: false }
     }
 
     /// Puts the frame's number behind the source: for sources that give many frames of one name.
@@ -55,21 +52,14 @@ fn line(record: &Record, numbered: bool) -> String {
         }
     }
     for score in record.top.iter().skip(1) {
-        let _ = write!(
-            line,
-            "  ({} {:.1} %)",
-            printable(&score.class),
-            100.0 * score.probability
-        );
+        let _ = write!(line, "  ({} {:.1} %)", printable(&score.class), 100.0 * score.probability);
     }
     line
 }
 
 /// Names come from files and models: a control character must not reach a terminal.
 fn printable(name: &str) -> String {
-    name.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -81,14 +71,9 @@ mod tests {
     fn a_line_says_source_class_probability_and_area() {
         let mut text = Vec::new();
         let mut sink = TextLines::new(&mut text);
-        sink.accept(&mut result("hand.jpg", 0, [0.0, 0.0, 4.0]))
-            .unwrap();
-        sink.accept(&mut result("\u{1b}[2J.jpg", 0, [0.0, 0.0, f32::INFINITY]))
-            .unwrap();
+        sink.accept(&mut result("hand.jpg", 0, [0.0, 0.0, 4.0])).unwrap();
+        sink.accept(&mut result("\u{1b}[2J.jpg", 0, [0.0, 0.0, f32::INFINITY])).unwrap();
         let text = String::from_utf8(text).unwrap();
-        assert_eq!(
-            text,
-            "hand.jpg  three  96.5 %  map 50 %\n?[2J.jpg  -  invalid_explanation\n"
-        );
+        assert_eq!(text, "hand.jpg  three  96.5 %  map 50 %\n?[2J.jpg  -  invalid_explanation\n");
     }
 }

@@ -44,12 +44,7 @@ struct Outage {
 impl Outage {
     fn new(fault: &str) -> Self {
         let now = Instant::now();
-        Self {
-            since: now,
-            next_try: now,
-            pause: PAUSES.0,
-            fault: fault.to_owned(),
-        }
+        Self { since: now, next_try: now, pause: PAUSES.0, fault: fault.to_owned() }
     }
 }
 
@@ -58,11 +53,7 @@ impl CameraSource {
     ///
     /// # Errors
     /// The camera is absent, busy, forbidden, or speaks no format that can be decoded.
-    pub fn open(
-        index: u32,
-        options: CameraOptions,
-        stop: Arc<AtomicBool>,
-    ) -> Result<Self, SourceError> {
+    pub fn open(index: u32, options: CameraOptions, stop: Arc<AtomicBool>) -> Result<Self, SourceError> {
         let mut camera = Self {
             index,
             name: format!("camera{index}"),
@@ -109,16 +100,11 @@ impl CameraSource {
     fn reconnect(&mut self) -> Result<(), SourceError> {
         self.stuck.retain(|thread| !thread.is_finished());
         let now = Instant::now();
-        let outage = self
-            .outage
-            .get_or_insert_with(|| Outage::new("it was closed"));
+        let outage = self.outage.get_or_insert_with(|| Outage::new("it was closed"));
         let tried = now - outage.since;
         if tried >= self.options.reconnect || self.stuck.len() >= MOST_STUCK {
             let fault = outage.fault.clone();
-            return Err(self.error(SourceErrorKind::Lost {
-                after: tried,
-                fault,
-            }));
+            return Err(self.error(SourceErrorKind::Lost { after: tried, fault }));
         }
         if now < outage.next_try {
             sleep((outage.next_try - now).min(POLL));
@@ -156,12 +142,7 @@ impl Source for CameraSource {
                     self.outage = None;
                     let number = self.number;
                     self.number += 1;
-                    return Ok(Some(Frame {
-                        source: self.name.clone(),
-                        number,
-                        picture,
-                        captured,
-                    }));
+                    return Ok(Some(Frame { source: self.name.clone(), number, picture, captured }));
                 }
                 Some(Event::Damaged) => {
                     self.number += 1;
@@ -205,10 +186,7 @@ impl Drop for CameraSource {
 pub fn camera_formats(index: u32) -> Result<Vec<String>, SourceError> {
     let fail = |fault: String| {
         let found = describe_devices(&video_devices());
-        SourceError::new(
-            format!("camera{index}"),
-            SourceErrorKind::Camera { fault, found },
-        )
+        SourceError::new(format!("camera{index}"), SourceErrorKind::Camera { fault, found })
     };
     let (sender, answer) = sync_channel(1);
     let ask = move || {
@@ -219,9 +197,7 @@ pub fn camera_formats(index: u32) -> Result<Vec<String>, SourceError> {
     };
     let thread = Builder::new().name(format!("formats{index}")).spawn(ask);
     let thread = thread.map_err(|error| fail(error.to_string()))?;
-    let formats = answer
-        .recv_timeout(OPENING)
-        .map_err(|_| fail("it does not answer".into()))?;
+    let formats = answer.recv_timeout(OPENING).map_err(|_| fail("it does not answer".into()))?;
     // It has answered, so it is about to end.
     let _ = thread.join();
     formats.map_err(fail)
@@ -237,13 +213,8 @@ mod tests {
     #[test]
     fn an_absent_camera_is_an_error_that_lists_what_was_found() {
         let stop = Arc::new(AtomicBool::new(false));
-        let error = CameraSource::open(ABSENT, CameraOptions::default(), stop)
-            .err()
-            .unwrap();
-        assert!(
-            matches!(error.kind, SourceErrorKind::Camera { .. }),
-            "{error}"
-        );
+        let error = CameraSource::open(ABSENT, CameraOptions::default(), stop).err().unwrap();
+        assert!(matches!(error.kind, SourceErrorKind::Camera { .. }), "{error}");
         assert!(error.to_string().contains("found: ") && error.hint().is_some());
         assert!(camera_formats(ABSENT).is_err());
     }

@@ -28,12 +28,7 @@ fn devices_in(sysfs: &Path, dev: &Path) -> Vec<VideoDevice> {
         Some(VideoDevice {
             index,
             path: dev.join(&node),
-            name: name
-                .trim()
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(80)
-                .collect(),
+            name: name.trim().chars().filter(|c| !c.is_control()).take(80).collect(),
         })
     };
     // A container may show the node without sysfs, or sysfs without the node.
@@ -46,9 +41,7 @@ fn devices_in(sysfs: &Path, dev: &Path) -> Vec<VideoDevice> {
 
 fn device_names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// The devices in one line, for messages.
@@ -86,9 +79,6 @@ mod tests {
     #[test]
     fn a_machine_without_devices_says_so() {
         let nowhere = Path::new("/no such folder");
-        assert_eq!(
-            describe_devices(&devices_in(nowhere, nowhere)),
-            "no video devices"
-        );
+        assert_eq!(describe_devices(&devices_in(nowhere, nowhere)), "no video devices");
     }
 }

@@ -108,10 +108,7 @@ pub enum Recovery {
 impl SourceError {
     /// An error about `name`.
     pub fn new(name: impl Into<String>, kind: impl Into<SourceErrorKind>) -> Self {
-        Self {
-            name: name.into(),
-            kind: kind.into(),
-        }
+        Self { name: name.into(), kind: kind.into() }
     }
 
     /// What the error means for the frames after it.
@@ -120,9 +117,7 @@ impl SourceError {
             SourceErrorKind::Damaged(_)
             | SourceErrorKind::TooLarge { .. }
             | SourceErrorKind::Unreadable(_) => Recovery::NextFrame,
-            SourceErrorKind::Stalled { .. } | SourceErrorKind::Disconnected(_) => {
-                Recovery::Reconnecting
-            }
+            SourceErrorKind::Stalled { .. } | SourceErrorKind::Disconnected(_) => Recovery::Reconnecting,
             _ => Recovery::Lost,
         }
     }
@@ -131,21 +126,21 @@ impl SourceError {
     pub fn hint(&self) -> Option<&'static str> {
         match &self.kind {
             // The camera library passes errors on as text only.
-            SourceErrorKind::Camera { fault, .. } if fault.contains("os error 13") => Some(
-                "join the group of the device: sudo usermod -aG video $USER, then log in again",
-            ),
-            SourceErrorKind::Camera { fault, .. } if fault.contains("os error 16") => Some(
-                "another program holds the camera: close it, or find it with 'fuser /dev/video*'",
-            ),
+            SourceErrorKind::Camera { fault, .. } if fault.contains("os error 13") => {
+                Some("join the group of the device: sudo usermod -aG video $USER, then log in again")
+            }
+            SourceErrorKind::Camera { fault, .. } if fault.contains("os error 16") => {
+                Some("another program holds the camera: close it, or find it with 'fuser /dev/video*'")
+            }
             SourceErrorKind::Camera { .. } | SourceErrorKind::Lost { .. } => Some(
                 "'comet-edge doctor' looks for the cause; without a camera try --source DIR or --source synthetic",
             ),
             SourceErrorKind::NoCameraSupport => {
                 Some("build with the default features, or try --source DIR or --source synthetic")
             }
-            SourceErrorKind::NotAStream(_) => Some(
-                "ffmpeg makes one: ffmpeg -i FILE -f yuv4mpegpipe - | comet-edge run --source -",
-            ),
+            SourceErrorKind::NotAStream(_) => {
+                Some("ffmpeg makes one: ffmpeg -i FILE -f yuv4mpegpipe - | comet-edge run --source -")
+            }
             _ => None,
         }
     }

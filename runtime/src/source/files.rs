@@ -15,13 +15,8 @@ const MAX_DEPTH: usize = 32;
 
 /// Whether the name ends as a picture's does: `.jpg`, `.jpeg` or `.png`, in any case.
 pub fn has_picture_extension(path: &Path) -> bool {
-    let extension = path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .unwrap_or_default();
-    ["jpg", "jpeg", "png"]
-        .iter()
-        .any(|known| extension.eq_ignore_ascii_case(known))
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    ["jpg", "jpeg", "png"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// The pictures below a folder, sorted by path. Linked folders are not followed: they may lead in circles.
@@ -33,10 +28,7 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     collect(folder, 0, &mut pictures)?;
     pictures.sort();
     match pictures.is_empty() {
-        true => Err(SourceError::new(
-            folder.display().to_string(),
-            SourceErrorKind::NoPictures,
-        )),
+        true => Err(SourceError::new(folder.display().to_string(), SourceErrorKind::NoPictures)),
         false => Ok(pictures),
     }
 }
@@ -65,10 +57,7 @@ pub fn expand(argument: &Path) -> Result<Vec<PathBuf>, SourceError> {
     if argument.is_dir() {
         return pictures_in(argument);
     }
-    match argument
-        .to_str()
-        .filter(|text| is_pattern(text) && !argument.exists())
-    {
+    match argument.to_str().filter(|text| is_pattern(text) && !argument.exists()) {
         Some(pattern) => matches_of(pattern),
         None => Ok(vec![argument.to_path_buf()]),
     }
@@ -79,13 +68,11 @@ pub(super) fn is_pattern(text: &str) -> bool {
 }
 
 fn matches_of(pattern: &str) -> Result<Vec<PathBuf>, SourceError> {
-    let unknown = |error: glob::PatternError| {
-        SourceError::new(pattern, SourceErrorKind::Unknown(error.to_string()))
-    };
+    let unknown =
+        |error: glob::PatternError| SourceError::new(pattern, SourceErrorKind::Unknown(error.to_string()));
     let matches = glob::glob(pattern).map_err(unknown)?.flatten();
-    let mut pictures: Vec<PathBuf> = matches
-        .filter(|path| has_picture_extension(path) && path.is_file())
-        .collect();
+    let mut pictures: Vec<PathBuf> =
+        matches.filter(|path| has_picture_extension(path) && path.is_file()).collect();
     pictures.sort();
     match pictures.is_empty() {
         true => Err(SourceError::new(pattern, SourceErrorKind::NoMatch)),
@@ -107,14 +94,7 @@ pub struct FilesSource {
 impl FilesSource {
     /// Reads `paths`; `name` is for messages.
     pub fn new(name: impl Into<String>, paths: Vec<PathBuf>) -> Self {
-        Self {
-            name: name.into(),
-            paths,
-            next: 0,
-            number: 0,
-            repeat: false,
-            gave: false,
-        }
+        Self { name: name.into(), paths, next: 0, number: 0, repeat: false, gave: false }
     }
 
     /// Begins again at the end of the list.
@@ -152,12 +132,7 @@ impl Source for FilesSource {
             Err(kind) => return Err(SourceError::new(source, kind)),
         };
         self.gave = true;
-        Ok(Some(Frame {
-            source,
-            number,
-            picture: Pixels::Encoded(bytes),
-            captured,
-        }))
+        Ok(Some(Frame { source, number, picture: Pixels::Encoded(bytes), captured }))
     }
 
     fn is_live(&self) -> bool {
@@ -173,12 +148,9 @@ fn read_picture(path: &Path) -> Result<Vec<u8>, SourceErrorKind> {
     let mut bytes = Vec::new();
     let file = File::open(path)?;
     // The length is what was read, not what the file system says: it may be a pipe, or still grow.
-    file.take(MAX_PICTURE_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)?;
+    file.take(MAX_PICTURE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     match bytes.len() > MAX_PICTURE_BYTES {
-        true => Err(SourceErrorKind::TooLarge {
-            limit: MAX_PICTURE_BYTES,
-        }),
+        true => Err(SourceErrorKind::TooLarge { limit: MAX_PICTURE_BYTES }),
         false => Ok(bytes),
     }
 }
@@ -203,10 +175,8 @@ mod tests {
     fn a_folder_is_read_in_order_and_a_corrupt_picture_costs_itself() {
         let folder = folder();
         let paths = pictures_in(folder.path()).unwrap();
-        let names: Vec<_> = paths
-            .iter()
-            .map(|path| path.strip_prefix(folder.path()).unwrap().to_owned())
-            .collect();
+        let names: Vec<_> =
+            paths.iter().map(|path| path.strip_prefix(folder.path()).unwrap().to_owned()).collect();
         assert_eq!(names, ["a.jpeg", "b/one.JPG", "cut.jpg"].map(PathBuf::from));
 
         let mut source = FilesSource::new("folder", paths);
@@ -222,9 +192,7 @@ mod tests {
     #[test]
     fn a_file_that_is_gone_is_a_named_error_and_the_next_one_is_read() {
         let folder = folder();
-        let paths = ["gone.jpg", "a.jpeg"]
-            .map(|name| folder.path().join(name))
-            .to_vec();
+        let paths = ["gone.jpg", "a.jpeg"].map(|name| folder.path().join(name)).to_vec();
         let mut source = FilesSource::new("list", paths);
         let error = source.next().unwrap_err();
         assert_eq!(error.recovery(), Recovery::NextFrame);
@@ -238,11 +206,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = expand(folder.path()).unwrap_err();
         assert!(matches!(error.kind, SourceErrorKind::NoPictures), "{error}");
-        assert!(
-            error
-                .to_string()
-                .contains(&folder.path().display().to_string())
-        );
+        assert!(error.to_string().contains(&folder.path().display().to_string()));
         let error = expand(&folder.path().join("*.jpg")).unwrap_err();
         assert!(matches!(error.kind, SourceErrorKind::NoMatch), "{error}");
     }

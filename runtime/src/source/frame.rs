@@ -67,10 +67,7 @@ impl Frame {
 }
 
 fn damaged(name: &str, fault: &str) -> ImageError {
-    ImageError {
-        name: name.to_owned(),
-        kind: ImageErrorKind::Damaged(fault.to_owned()),
-    }
+    ImageError { name: name.to_owned(), kind: ImageErrorKind::Damaged(fault.to_owned()) }
 }
 
 fn decode_encoded(bytes: &[u8], name: &str) -> Result<RgbImage, ImageError> {
@@ -89,21 +86,13 @@ mod tests {
     use super::*;
 
     fn frame(bytes: Vec<u8>) -> Frame {
-        Frame {
-            source: "a.jpg".into(),
-            number: 0,
-            picture: Pixels::Encoded(bytes),
-            captured: Instant::now(),
-        }
+        Frame { source: "a.jpg".into(), number: 0, picture: Pixels::Encoded(bytes), captured: Instant::now() }
     }
 
     #[test]
     fn no_prefix_of_a_jpeg_is_taken_for_a_picture() {
         let whole = jpeg::sample::picture(24, 16, 3);
-        assert_eq!(
-            frame(whole.clone()).decode().unwrap().dimensions(),
-            (24, 16)
-        );
+        assert_eq!(frame(whole.clone()).decode().unwrap().dimensions(), (24, 16));
         for length in 0..whole.len() {
             let error = frame(whole[..length].to_vec()).decode().unwrap_err();
             assert_eq!(error.name, "a.jpg", "{length} bytes");

@@ -33,11 +33,7 @@ impl Walker {
     /// Goes on with all bytes of the picture so far, from its start marker on.
     pub(super) fn advance(&mut self, bytes: &[u8]) -> Step {
         loop {
-            let step = if self.in_scan {
-                self.scan(bytes)
-            } else {
-                self.segment(bytes)
-            };
+            let step = if self.in_scan { self.scan(bytes) } else { self.segment(bytes) };
             if let Some(step) = step {
                 return step;
             }
@@ -56,11 +52,7 @@ impl Walker {
             return Some(Step::NeedMore);
         };
         if first != 0xFF || (at == 0) != (marker == START) {
-            let resume = if marker == START && first == 0xFF {
-                at
-            } else {
-                self.segment + 2
-            };
+            let resume = if marker == START && first == 0xFF { at } else { self.segment + 2 };
             return Some(Step::Broken { resume });
         }
         match marker {
@@ -69,9 +61,7 @@ impl Walker {
             // Any number of fill bytes may stand before a marker.
             0xFF => self.offset += 1,
             0x00 => {
-                return Some(Step::Broken {
-                    resume: self.segment + 2,
-                });
+                return Some(Step::Broken { resume: self.segment + 2 });
             }
             _ => match segment_end(bytes, at) {
                 SegmentEnd::At(end) => {
@@ -81,9 +71,7 @@ impl Walker {
                 }
                 SegmentEnd::Behind => return Some(Step::NeedMore),
                 SegmentEnd::Wrong => {
-                    return Some(Step::Broken {
-                        resume: self.segment + 2,
-                    });
+                    return Some(Step::Broken { resume: self.segment + 2 });
                 }
             },
         }
@@ -160,10 +148,7 @@ pub(super) fn is_cut_off(bytes: &[u8]) -> bool {
 }
 
 /// The picture without what stands behind it: camera buffers have a stale tail.
-#[cfg_attr(
-    not(feature = "camera"),
-    allow(dead_code, reason = "only cameras need it")
-)]
+#[cfg_attr(not(feature = "camera"), allow(dead_code, reason = "only cameras need it"))]
 pub(super) fn whole(bytes: &[u8]) -> Option<&[u8]> {
     match Walker::default().advance(bytes) {
         Step::End(length) => bytes.get(..length),
@@ -174,9 +159,7 @@ pub(super) fn whole(bytes: &[u8]) -> Option<&[u8]> {
 /// Where the next picture may begin, at `from` or later.
 pub(super) fn find_start(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
-    rest.windows(3)
-        .position(|window| window == [0xFF, START, 0xFF])
-        .map(|found| from + found)
+    rest.windows(3).position(|window| window == [0xFF, START, 0xFF]).map(|found| from + found)
 }
 
 #[cfg(test)]
@@ -193,9 +176,7 @@ pub(super) mod sample {
             Rgb([level(3), level(5), level(11)])
         });
         let mut bytes = Vec::new();
-        JpegEncoder::new_with_quality(&mut bytes, 85)
-            .encode_image(&picture)
-            .unwrap();
+        JpegEncoder::new_with_quality(&mut bytes, 85).encode_image(&picture).unwrap();
         bytes
     }
 
@@ -228,22 +209,14 @@ mod tests {
         let picture = sample::picture(16, 16, 3);
         let mut walker = Walker::default();
         for length in 0..picture.len() {
-            assert_eq!(
-                walker.advance(&picture[..length]),
-                Step::NeedMore,
-                "{length}"
-            );
+            assert_eq!(walker.advance(&picture[..length]), Step::NeedMore, "{length}");
         }
         assert_eq!(walker.advance(&picture), Step::End(picture.len()));
     }
 
     #[test]
     fn garbage_always_moves_on() {
-        for bytes in [
-            &[0xFF, 0xD8, 0x12, 0x34][..],
-            &[0xFF, 0xD8, 0xFF, 0xE0, 0, 1],
-            &[0, 0, 0],
-        ] {
+        for bytes in [&[0xFF, 0xD8, 0x12, 0x34][..], &[0xFF, 0xD8, 0xFF, 0xE0, 0, 1], &[0, 0, 0]] {
             match Walker::default().advance(bytes) {
                 Step::Broken { resume } => assert!(resume >= 1),
                 step => assert_eq!(step, Step::NeedMore),

@@ -23,14 +23,7 @@ pub struct MjpegReader<R> {
 impl<R: Read> MjpegReader<R> {
     /// Reads from `reader`.
     pub fn new(reader: R) -> Self {
-        Self {
-            reader,
-            chunk: vec![0; CHUNK],
-            buffer: Vec::new(),
-            start: 0,
-            walker: None,
-            ended: false,
-        }
+        Self { reader, chunk: vec![0; CHUNK], buffer: Vec::new(), start: 0, walker: None, ended: false }
     }
 
     /// The next picture; `None` at the end of the stream.
@@ -55,15 +48,11 @@ impl<R: Read> MjpegReader<R> {
                 }
                 Step::Broken { resume } => {
                     self.skip(resume);
-                    return Err(SourceErrorKind::Damaged(
-                        "its JPEG markers are broken".into(),
-                    ));
+                    return Err(SourceErrorKind::Damaged("its JPEG markers are broken".into()));
                 }
                 Step::NeedMore if self.buffer.len() - self.start > MAX_FRAME_BYTES => {
                     self.skip(MAX_FRAME_BYTES);
-                    return Err(SourceErrorKind::TooLarge {
-                        limit: MAX_FRAME_BYTES,
-                    });
+                    return Err(SourceErrorKind::TooLarge { limit: MAX_FRAME_BYTES });
                 }
                 Step::NeedMore if self.ended => {
                     let resume = walker.resume();
@@ -107,8 +96,7 @@ impl<R: Read> MjpegReader<R> {
             }
         };
         self.ended = read == 0;
-        self.buffer
-            .extend_from_slice(self.chunk.get(..read).unwrap_or_default());
+        self.buffer.extend_from_slice(self.chunk.get(..read).unwrap_or_default());
         Ok(())
     }
 }
@@ -147,19 +135,9 @@ mod tests {
     fn pictures_with_thumbnails_and_headers_between_them_come_out_whole() {
         let first = with_thumbnail(&picture(24, 16, 1), &picture(8, 8, 2));
         let second = picture(16, 24, 3);
-        let stream = [
-            b"--boundary\r\n\r\n".as_slice(),
-            &first,
-            b"\r\n\xff\xd9",
-            &second,
-        ]
-        .concat();
+        let stream = [b"--boundary\r\n\r\n".as_slice(), &first, b"\r\n\xff\xd9", &second].concat();
         for step in [1, 7, 100_000] {
-            assert_eq!(
-                split(&stream, step),
-                (vec![first.clone(), second.clone()], 0),
-                "{step}"
-            );
+            assert_eq!(split(&stream, step), (vec![first.clone(), second.clone()], 0), "{step}");
         }
     }
 
@@ -168,11 +146,7 @@ mod tests {
         let (first, second) = (picture(24, 16, 1), picture(24, 16, 2));
         for cut in [first.len() - 2, first.len() - 20] {
             let stream = [&first[..cut], &second].concat();
-            assert_eq!(
-                split(&stream, 4096),
-                (vec![second.clone()], 1),
-                "cut at {cut}"
-            );
+            assert_eq!(split(&stream, 4096), (vec![second.clone()], 1), "cut at {cut}");
         }
     }
 

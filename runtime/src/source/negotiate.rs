@@ -3,8 +3,7 @@
 //! The library's own decoding is not used: it panics on damaged frames.
 
 use nokhwa::utils::{
-    ApiBackend, CameraFormat, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType,
-    Resolution,
+    ApiBackend, CameraFormat, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType, Resolution,
 };
 use nokhwa::{Camera, NokhwaError};
 
@@ -43,9 +42,7 @@ pub(super) fn open(index: u32, wanted: CameraOptions) -> Result<Camera, String> 
             }
         }
     }
-    Err(format!(
-        "it takes none of the formats MJPEG, YUYV, NV12, RGB, BGR, GRAY: {first_fault}"
-    ))
+    Err(format!("it takes none of the formats MJPEG, YUYV, NV12, RGB, BGR, GRAY: {first_fault}"))
 }
 
 fn request(index: u32, wanted: RequestedFormatType) -> Result<Camera, NokhwaError> {
@@ -56,16 +53,12 @@ fn request(index: u32, wanted: RequestedFormatType) -> Result<Camera, NokhwaErro
 /// Changes to the best listed format; stays with the current one if the device refuses.
 fn choose(mut camera: Camera, wanted: CameraOptions) -> Result<Camera, String> {
     let listed = camera.compatible_camera_formats().unwrap_or_default();
-    let best = listed
-        .into_iter()
-        .min_by_key(|format| distance(format, wanted));
+    let best = listed.into_iter().min_by_key(|format| distance(format, wanted));
     if let Some(best) = best
         && best != camera.camera_format()
         && camera.set_camera_format(best).is_err()
     {
-        camera
-            .refresh_camera_format()
-            .map_err(|error| error.to_string())?;
+        camera.refresh_camera_format().map_err(|error| error.to_string())?;
     }
     Ok(camera)
 }
@@ -84,11 +77,8 @@ fn distance(format: &CameraFormat, wanted: CameraOptions) -> (u32, u32, usize) {
 
 /// The camera's formats, as text.
 pub(super) fn list(index: u32) -> Result<Vec<String>, String> {
-    let mut camera =
-        request(index, RequestedFormatType::None).map_err(|error| error.to_string())?;
-    let mut formats = camera
-        .compatible_camera_formats()
-        .map_err(|error| error.to_string())?;
+    let mut camera = request(index, RequestedFormatType::None).map_err(|error| error.to_string())?;
+    let mut formats = camera.compatible_camera_formats().map_err(|error| error.to_string())?;
     formats.sort_by_key(|format| {
         let pixels = u64::from(format.width()) * u64::from(format.height());
         (format.format().to_string(), pixels, format.frame_rate())
@@ -100,11 +90,7 @@ pub(super) fn list(index: u32) -> Result<Vec<String>, String> {
 /// `640x480 MJPEG 30 fps`.
 pub(super) fn describe(format: &CameraFormat) -> String {
     let (width, height) = (format.width(), format.height());
-    format!(
-        "{width}x{height} {} {} fps",
-        format.format(),
-        format.frame_rate()
-    )
+    format!("{width}x{height} {} {} fps", format.format(), format.frame_rate())
 }
 
 /// Takes the picture out of a driver's buffer, which is often longer; `None` if it is not whole.
@@ -128,8 +114,7 @@ mod tests {
 
     #[test]
     fn the_size_decides_before_the_speed_and_the_format() {
-        let format =
-            |width, height, kind, fps| CameraFormat::new(Resolution::new(width, height), kind, fps);
+        let format = |width, height, kind, fps| CameraFormat::new(Resolution::new(width, height), kind, fps);
         let listed = [
             format(1920, 1080, FrameFormat::MJPEG, 30),
             format(640, 480, FrameFormat::YUYV, 30),
@@ -137,10 +122,7 @@ mod tests {
             format(640, 480, FrameFormat::MJPEG, 15),
         ];
         let wanted = CameraOptions::default();
-        let best = listed
-            .iter()
-            .min_by_key(|format| distance(format, wanted))
-            .unwrap();
+        let best = listed.iter().min_by_key(|format| distance(format, wanted)).unwrap();
         assert_eq!(describe(best), "640x480 MJPEG 30 fps");
     }
 

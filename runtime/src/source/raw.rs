@@ -106,13 +106,7 @@ impl RawPicture {
             return None;
         }
         bytes.truncate(needed);
-        Some(Self {
-            layout,
-            range,
-            width,
-            height,
-            bytes,
-        })
+        Some(Self { layout, range, width, height, bytes })
     }
 
     /// The picture as RGB; colour that several pixels share is repeated.
@@ -148,33 +142,19 @@ impl RawPicture {
 
     fn two_planes(&self, rgb: &mut Vec<u8>) {
         let (width, height) = (self.width as usize, self.height as usize);
-        let (luma, chroma) = self
-            .bytes
-            .split_at_checked(width * height)
-            .unwrap_or_default();
-        let colours = chroma
-            .chunks_exact(2 * width.div_ceil(2))
-            .flat_map(|row| repeat_n(row, 2));
+        let (luma, chroma) = self.bytes.split_at_checked(width * height).unwrap_or_default();
+        let colours = chroma.chunks_exact(2 * width.div_ceil(2)).flat_map(|row| repeat_n(row, 2));
         for (luma, row) in luma.chunks_exact(width).zip(colours) {
             let pairs = row.iter().step_by(2).zip(row.iter().skip(1).step_by(2));
-            self.push_row(
-                rgb,
-                luma.iter().copied(),
-                spread(pairs.map(|(&u, &v)| (u, v)), 2),
-            );
+            self.push_row(rgb, luma.iter().copied(), spread(pairs.map(|(&u, &v)| (u, v)), 2));
         }
     }
 
     /// `across` and `down`: how many columns and rows share their colour.
     fn three_planes(&self, rgb: &mut Vec<u8>, across: usize, down: usize) {
         let (width, height) = (self.width as usize, self.height as usize);
-        let (luma, chroma) = self
-            .bytes
-            .split_at_checked(width * height)
-            .unwrap_or_default();
-        let (u, v) = chroma
-            .split_at_checked(chroma.len() / 2)
-            .unwrap_or_default();
+        let (luma, chroma) = self.bytes.split_at_checked(width * height).unwrap_or_default();
+        let (u, v) = chroma.split_at_checked(chroma.len() / 2).unwrap_or_default();
         let columns = width.div_ceil(across);
         let colours = u.chunks_exact(columns).zip(v.chunks_exact(columns));
         let colours = colours.flat_map(|rows| repeat_n(rows, down));
@@ -190,10 +170,7 @@ impl RawPicture {
         luma: impl Iterator<Item = u8>,
         chroma: impl Iterator<Item = (u8, u8)>,
     ) {
-        rgb.extend(
-            luma.zip(chroma)
-                .flat_map(|(y, (u, v))| self.range.rgb(y, u, v)),
-        );
+        rgb.extend(luma.zip(chroma).flat_map(|(y, (u, v))| self.range.rgb(y, u, v)));
     }
 }
 
@@ -206,10 +183,7 @@ mod tests {
     use super::*;
 
     fn rgb(layout: Layout, range: ValueRange, size: (u32, u32), bytes: &[u8]) -> Vec<u8> {
-        RawPicture::new(layout, range, size, bytes.to_vec())
-            .unwrap()
-            .to_rgb()
-            .into_raw()
+        RawPicture::new(layout, range, size, bytes.to_vec()).unwrap().to_rgb().into_raw()
     }
 
     #[test]
@@ -240,8 +214,7 @@ mod tests {
 
     #[test]
     fn too_few_bytes_and_absurd_sizes_are_refused() {
-        let new =
-            |size, count| RawPicture::new(Layout::Rgb, ValueRange::Full, size, vec![0; count]);
+        let new = |size, count| RawPicture::new(Layout::Rgb, ValueRange::Full, size, vec![0; count]);
         assert!(new((2, 2), 11).is_none());
         assert!(new((0, 2), 0).is_none());
         assert!(new((u32::MAX, u32::MAX), 16).is_none());

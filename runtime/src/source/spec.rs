@@ -59,12 +59,7 @@ pub struct CameraOptions {
 
 impl Default for CameraOptions {
     fn default() -> Self {
-        Self {
-            width: 640,
-            height: 480,
-            fps: 30,
-            reconnect: Duration::from_secs(30),
-        }
+        Self { width: 640, height: 480, fps: 30, reconnect: Duration::from_secs(30) }
     }
 }
 
@@ -102,9 +97,7 @@ impl FromStr for SourceSpec {
             return unknown("addresses and commands are not read; pipe them in with --source -");
         }
         if is_video(Path::new(text)) {
-            return unknown(
-                "videos are not decoded; pipe one in: ffmpeg -i FILE -f yuv4mpegpipe -",
-            );
+            return unknown("videos are not decoded; pipe one in: ffmpeg -i FILE -f yuv4mpegpipe -");
         }
         match is_pattern(text) {
             true => Ok(Self::Pattern(text.into())),
@@ -134,11 +127,7 @@ impl SourceSpec {
             }
             Self::Synthetic(scene) => {
                 let stop = Arc::clone(&options.stop);
-                Ok(Box::new(SyntheticSource::new(
-                    scene.clone(),
-                    options.live,
-                    stop,
-                )))
+                Ok(Box::new(SyntheticSource::new(scene.clone(), options.live, stop)))
             }
         }
     }
@@ -170,21 +159,14 @@ fn open_camera(index: u32, options: &OpenOptions) -> Result<Box<dyn Source>, Sou
 
 #[cfg(not(feature = "camera"))]
 fn open_camera(index: u32, _: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
-    Err(SourceError::new(
-        format!("camera{index}"),
-        SourceErrorKind::NoCameraSupport,
-    ))
+    Err(SourceError::new(format!("camera{index}"), SourceErrorKind::NoCameraSupport))
 }
 
 /// The number behind a link: the camera library takes numbers only.
 fn resolve(link: &Path) -> Result<u32, SourceError> {
     let name = link.display().to_string();
-    let node = link
-        .canonicalize()
-        .map_err(|error| SourceError::new(&name, error))?;
-    let number = node
-        .file_name()
-        .and_then(|node| node.to_str()?.strip_prefix("video")?.parse().ok());
+    let node = link.canonicalize().map_err(|error| SourceError::new(&name, error))?;
+    let number = node.file_name().and_then(|node| node.to_str()?.strip_prefix("video")?.parse().ok());
     let not_a_camera = || {
         let why = format!("it leads to {}", node.display());
         SourceError::new(&name, SourceErrorKind::Unknown(why))
@@ -193,20 +175,12 @@ fn resolve(link: &Path) -> Result<u32, SourceError> {
 }
 
 fn is_video(path: &Path) -> bool {
-    has_extension(
-        path,
-        &["mp4", "mkv", "avi", "mov", "webm", "m4v", "h264", "ts"],
-    )
+    has_extension(path, &["mp4", "mkv", "avi", "mov", "webm", "m4v", "h264", "ts"])
 }
 
 fn has_extension(path: &Path, known: &[&str]) -> bool {
-    let extension = path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .unwrap_or_default();
-    known
-        .iter()
-        .any(|known| extension.eq_ignore_ascii_case(known))
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    known.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]
@@ -221,59 +195,31 @@ mod tests {
     fn every_form_is_understood() {
         assert_eq!(parse("0"), SourceSpec::Camera(0));
         assert_eq!(parse("/dev/video12"), SourceSpec::Camera(12));
-        assert_eq!(
-            parse("/dev/v4l/by-id/usb-x"),
-            SourceSpec::CameraLink("/dev/v4l/by-id/usb-x".into())
-        );
+        assert_eq!(parse("/dev/v4l/by-id/usb-x"), SourceSpec::CameraLink("/dev/v4l/by-id/usb-x".into()));
         assert_eq!(parse("-"), SourceSpec::Stdin);
         assert_eq!(parse("photo.jpg"), SourceSpec::Path("photo.jpg".into()));
         assert_eq!(parse("./0"), SourceSpec::Path("./0".into()));
         assert_eq!(parse("synthetics/"), SourceSpec::Path("synthetics/".into()));
         assert_eq!(parse("a*.jpg"), SourceSpec::Pattern("a*.jpg".into()));
-        assert_eq!(
-            parse("synthetic"),
-            SourceSpec::Synthetic(SyntheticScene::default())
-        );
-        let scene = SyntheticScene {
-            width: 320,
-            height: 240,
-            fps: 0,
-            seed: 7,
-            frames: Some(9),
-        };
-        assert_eq!(
-            parse("synthetic:320x240,0,7,9"),
-            SourceSpec::Synthetic(scene)
-        );
+        assert_eq!(parse("synthetic"), SourceSpec::Synthetic(SyntheticScene::default()));
+        let scene = SyntheticScene { width: 320, height: 240, fps: 0, seed: 7, frames: Some(9) };
+        assert_eq!(parse("synthetic:320x240,0,7,9"), SourceSpec::Synthetic(scene));
     }
 
     #[test]
     fn everything_else_is_refused_with_the_list_of_forms() {
-        let texts = [
-            "",
-            "99999999999",
-            "rtsp://host/1",
-            "exec:cat",
-            "clip.MP4",
-            "synthetic:axb",
-            "synthetic:1x1",
-        ];
+        let texts =
+            ["", "99999999999", "rtsp://host/1", "exec:cat", "clip.MP4", "synthetic:axb", "synthetic:1x1"];
         for text in texts {
             let error = text.parse::<SourceSpec>().unwrap_err();
             let message = error.to_string();
-            assert!(
-                message.contains("understood are") && message.contains("synthetic["),
-                "{message}"
-            );
+            assert!(message.contains("understood are") && message.contains("synthetic["), "{message}");
         }
     }
 
     #[test]
     fn a_path_that_does_not_exist_is_named() {
-        let error = parse("no/such.jpg")
-            .open(&OpenOptions::default())
-            .err()
-            .unwrap();
+        let error = parse("no/such.jpg").open(&OpenOptions::default()).err().unwrap();
         assert!(matches!(error.kind, SourceErrorKind::NotFound));
         assert_eq!(error.name, "no/such.jpg");
     }
@@ -283,19 +229,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clip.y4m");
         std::fs::write(&path, b"YUV4MPEG2 W1 H1 Cmono\nFRAME\n\x80").unwrap();
-        let mut source = SourceSpec::Path(path)
-            .open(&OpenOptions::default())
-            .unwrap();
-        assert_eq!(
-            source
-                .next()
-                .unwrap()
-                .unwrap()
-                .decode()
-                .unwrap()
-                .dimensions(),
-            (1, 1)
-        );
+        let mut source = SourceSpec::Path(path).open(&OpenOptions::default()).unwrap();
+        assert_eq!(source.next().unwrap().unwrap().decode().unwrap().dimensions(), (1, 1));
     }
 
     #[cfg(not(feature = "camera"))]

@@ -30,15 +30,8 @@ impl InterruptibleReader {
     /// The thread could not be started.
     pub fn new(reader: impl Read + Send + 'static, stop: Arc<AtomicBool>) -> io::Result<Self> {
         let (sender, chunks) = sync_channel(CHUNKS);
-        let thread = Builder::new()
-            .name("stdin".into())
-            .spawn(move || forward(reader, &sender))?;
-        Ok(Self {
-            chunks: Some(chunks),
-            chunk: io::Cursor::default(),
-            stop,
-            thread: Some(thread),
-        })
+        let thread = Builder::new().name("stdin".into()).spawn(move || forward(reader, &sender))?;
+        Ok(Self { chunks: Some(chunks), chunk: io::Cursor::default(), stop, thread: Some(thread) })
     }
 }
 

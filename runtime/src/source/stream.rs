@@ -33,12 +33,7 @@ enum Frames<R> {
 impl<R: Read> StreamSource<R> {
     /// Reads frames from `reader`; `live` if they come at their own pace.
     pub fn new(name: impl Into<String>, reader: R, live: bool) -> Self {
-        Self {
-            name: name.into(),
-            live,
-            number: 0,
-            frames: Frames::Unread(reader),
-        }
+        Self { name: name.into(), live, number: 0, frames: Frames::Unread(reader) }
     }
 
     fn next_pixels(&mut self) -> Result<Option<Pixels>, SourceErrorKind> {
@@ -57,10 +52,7 @@ impl<R: Read> StreamSource<R> {
 
 fn recognise<R: Read>(mut reader: R) -> Result<Frames<R>, SourceErrorKind> {
     let mut magic = Vec::new();
-    reader
-        .by_ref()
-        .take(Y4M_MAGIC.len() as u64)
-        .read_to_end(&mut magic)?;
+    reader.by_ref().take(Y4M_MAGIC.len() as u64).read_to_end(&mut magic)?;
     let is_y4m = magic == Y4M_MAGIC;
     let is_mjpeg = magic.starts_with(JPEG_MAGIC);
     let found = match magic.as_slice() {
@@ -110,19 +102,13 @@ mod tests {
         let mut source = StreamSource::new("stdin", &mjpeg[..], false);
         for number in 0..2 {
             let frame = source.next().unwrap().unwrap();
-            assert_eq!(
-                (frame.number, frame.decode().unwrap().dimensions()),
-                (number, (8, 8))
-            );
+            assert_eq!((frame.number, frame.decode().unwrap().dimensions()), (number, (8, 8)));
         }
         assert!(source.next().unwrap().is_none());
 
         let y4m = b"YUV4MPEG2 W1 H1 Cmono\nFRAME\n\x80";
         let mut source = StreamSource::new("stdin", &y4m[..], false);
-        assert!(matches!(
-            source.next().unwrap().unwrap().picture,
-            Pixels::Raw(_)
-        ));
+        assert!(matches!(source.next().unwrap().unwrap().picture, Pixels::Raw(_)));
     }
 
     #[test]
@@ -130,10 +116,7 @@ mod tests {
         for bytes in [&b"RIFF1234"[..], b"", b"\xff"] {
             let mut source = StreamSource::new("stdin", bytes, false);
             let error = source.next().unwrap_err();
-            assert!(
-                matches!(error.kind, SourceErrorKind::NotAStream(_)),
-                "{error}"
-            );
+            assert!(matches!(error.kind, SourceErrorKind::NotAStream(_)), "{error}");
             assert!(source.next().unwrap().is_none());
         }
     }

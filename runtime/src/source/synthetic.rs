@@ -30,13 +30,7 @@ pub struct SyntheticScene {
 
 impl Default for SyntheticScene {
     fn default() -> Self {
-        Self {
-            width: 640,
-            height: 480,
-            fps: 30,
-            seed: 1,
-            frames: None,
-        }
+        Self { width: 640, height: 480, fps: 30, seed: 1, frames: None }
     }
 }
 
@@ -46,16 +40,9 @@ impl FromStr for SyntheticScene {
     /// Reads `WxH,fps,seed,frames`; fields may be left out at the end or left empty.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut scene = Self::default();
-        let number = |field: &str, name: &str| {
-            field
-                .parse::<u64>()
-                .map_err(|_| format!("'{field}' is no {name}"))
-        };
-        for (position, field) in text
-            .split(',')
-            .enumerate()
-            .filter(|(_, field)| !field.is_empty())
-        {
+        let number =
+            |field: &str, name: &str| field.parse::<u64>().map_err(|_| format!("'{field}' is no {name}"));
+        for (position, field) in text.split(',').enumerate().filter(|(_, field)| !field.is_empty()) {
             match position {
                 0 => (scene.width, scene.height) = size(field)?,
                 1 => {
@@ -72,11 +59,7 @@ impl FromStr for SyntheticScene {
 }
 
 fn size(field: &str) -> Result<(u32, u32), String> {
-    let side = |text: &str| {
-        text.parse::<u32>()
-            .ok()
-            .filter(|side| (16..=4096).contains(side))
-    };
+    let side = |text: &str| text.parse::<u32>().ok().filter(|side| (16..=4096).contains(side));
     field
         .split_once('x')
         .and_then(|(width, height)| side(width).zip(side(height)))
@@ -88,9 +71,7 @@ impl SyntheticScene {
     pub fn draw(&self, number: u64) -> RgbImage {
         let mut draws = SplitMix(self.seed);
         let corners = [draws.colour(), draws.colour()];
-        let shapes: Vec<Shape> = (0..SHAPES)
-            .map(|_| Shape::draw(&mut draws, self, number))
-            .collect();
+        let shapes: Vec<Shape> = (0..SHAPES).map(|_| Shape::draw(&mut draws, self, number)).collect();
         let span = i64::from(self.width + self.height);
         RgbImage::from_fn(self.width, self.height, |x, y| {
             let (x, y) = (i64::from(x), i64::from(y));
@@ -188,13 +169,7 @@ pub struct SyntheticSource {
 impl SyntheticSource {
     /// Draws `scene`; if `live`, frames that come too late are dropped by the pipeline.
     pub fn new(scene: SyntheticScene, live: bool, stop: Arc<AtomicBool>) -> Self {
-        Self {
-            scene,
-            live,
-            number: 0,
-            due: Instant::now(),
-            stop,
-        }
+        Self { scene, live, number: 0, due: Instant::now(), stop }
     }
 
     /// Waits until the next frame is due; `false` if the program shall end.
@@ -203,9 +178,7 @@ impl SyntheticSource {
             let now = Instant::now();
             let left = self.due.saturating_duration_since(now);
             if left.is_zero() {
-                let interval = Duration::from_secs(1)
-                    .checked_div(self.scene.fps)
-                    .unwrap_or_default();
+                let interval = Duration::from_secs(1).checked_div(self.scene.fps).unwrap_or_default();
                 // Counted from now: a slow reader gets no burst of frames afterwards.
                 self.due = now + interval;
                 return true;
@@ -218,12 +191,7 @@ impl SyntheticSource {
 
 impl Source for SyntheticSource {
     fn next(&mut self) -> Result<Option<Frame>, SourceError> {
-        if self
-            .scene
-            .frames
-            .is_some_and(|frames| self.number >= frames)
-            || !self.wait()
-        {
+        if self.scene.frames.is_some_and(|frames| self.number >= frames) || !self.wait() {
             return Ok(None);
         }
         let frame = Frame {
@@ -250,13 +218,7 @@ mod tests {
     use super::*;
 
     fn scene(seed: u64) -> SyntheticScene {
-        SyntheticScene {
-            width: 64,
-            height: 48,
-            fps: 0,
-            seed,
-            frames: Some(3),
-        }
+        SyntheticScene { width: 64, height: 48, fps: 0, seed, frames: Some(3) }
     }
 
     #[test]
@@ -285,13 +247,7 @@ mod tests {
     #[test]
     fn settings_may_be_left_out() {
         let parsed: SyntheticScene = ",,9".parse().unwrap();
-        assert_eq!(
-            parsed,
-            SyntheticScene {
-                seed: 9,
-                ..SyntheticScene::default()
-            }
-        );
+        assert_eq!(parsed, SyntheticScene { seed: 9, ..SyntheticScene::default() });
         assert!("1x1".parse::<SyntheticScene>().is_err());
         assert!("64x64,1,1,1,1".parse::<SyntheticScene>().is_err());
     }

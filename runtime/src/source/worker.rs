@@ -87,9 +87,7 @@ impl Worker {
                 self.last = Instant::now();
                 Some(event)
             }
-            Err(RecvTimeoutError::Disconnected) => {
-                Some(Event::Failed("the capture thread ended".into()))
-            }
+            Err(RecvTimeoutError::Disconnected) => Some(Event::Failed("the capture thread ended".into())),
             Err(RecvTimeoutError::Timeout) => {
                 let silent = self.last.elapsed();
                 (silent >= self.patience).then_some(Event::Silent(silent))
@@ -99,12 +97,7 @@ impl Worker {
 
     /// Asks the thread to end and waits a moment; gives it back if it hangs in the driver.
     pub(super) fn leave(self) -> Option<JoinHandle<()>> {
-        let Self {
-            events,
-            quit,
-            thread,
-            ..
-        } = self;
+        let Self { events, quit, thread, .. } = self;
         quit.store(true, Ordering::Relaxed);
         // A thread that waits to send is freed by this.
         drop(events);
@@ -123,19 +116,12 @@ impl Worker {
 
 /// Two seconds, or five frames of a slow camera.
 fn patience(fps: u32) -> Duration {
-    let five_frames = Duration::from_secs(5)
-        .checked_div(fps)
-        .unwrap_or(LEAST_PATIENCE);
+    let five_frames = Duration::from_secs(5).checked_div(fps).unwrap_or(LEAST_PATIENCE);
     five_frames.max(LEAST_PATIENCE)
 }
 
 /// The library panics on some faults, even while it closes the device.
-fn guarded_capture(
-    index: u32,
-    options: CameraOptions,
-    events: &SyncSender<Event>,
-    quit: &AtomicBool,
-) {
+fn guarded_capture(index: u32, options: CameraOptions, events: &SyncSender<Event>, quit: &AtomicBool) {
     let fault = match catch_unwind(AssertUnwindSafe(|| capture(index, options, events, quit))) {
         Ok(Ok(())) => return,
         Ok(Err(fault)) => fault,
@@ -154,10 +140,7 @@ fn capture(
     let mut camera = negotiate::open(index, options)?;
     camera.open_stream().map_err(|error| error.to_string())?;
     let format = camera.camera_format();
-    let opened = Event::Opened {
-        format: negotiate::describe(&format),
-        fps: format.frame_rate(),
-    };
+    let opened = Event::Opened { format: negotiate::describe(&format), fps: format.frame_rate() };
     if events.send(opened).is_err() {
         return Ok(());
     }

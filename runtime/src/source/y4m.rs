@@ -48,20 +48,14 @@ impl Y4mHeader {
             }
         }
         let width = width.ok_or_else(|| fault("its width (W) is missing or no number".into()))?;
-        let height =
-            height.ok_or_else(|| fault("its height (H) is missing or no number".into()))?;
+        let height = height.ok_or_else(|| fault("its height (H) is missing or no number".into()))?;
         let pixels = u64::from(width) * u64::from(height);
         if pixels == 0 || pixels > MAX_VIDEO_PIXELS {
             return Err(fault(format!(
                 "{width} x {height}; there must be between 1 and {MAX_VIDEO_PIXELS} pixels"
             )));
         }
-        Ok(Self {
-            width,
-            height,
-            layout,
-            range,
-        })
+        Ok(Self { width, height, layout, range })
     }
 }
 
@@ -98,11 +92,7 @@ impl<R: BufRead> Y4mReader<R> {
     pub fn new(mut reader: R) -> Result<Self, SourceErrorKind> {
         let line = read_line(&mut reader)?.unwrap_or_default();
         let header = Y4mHeader::parse(&line)?;
-        Ok(Self {
-            reader,
-            header,
-            ended: false,
-        })
+        Ok(Self { reader, header, ended: false })
     }
 
     /// The stream's header.
@@ -124,27 +114,17 @@ impl<R: BufRead> Y4mReader<R> {
     }
 
     fn read_picture(&mut self) -> Result<Option<RawPicture>, SourceErrorKind> {
-        let Y4mHeader {
-            width,
-            height,
-            layout,
-            range,
-        } = self.header;
+        let Y4mHeader { width, height, layout, range } = self.header;
         let Some(line) = read_line(&mut self.reader)? else {
             return Ok(None);
         };
         if line.split(' ').next() != Some("FRAME") {
-            return Err(SourceErrorKind::Header(
-                "a frame does not begin with FRAME".into(),
-            ));
+            return Err(SourceErrorKind::Header("a frame does not begin with FRAME".into()));
         }
         let length = layout.bytes(width, height).unwrap_or(usize::MAX);
         // Grows with the bytes that come: a header alone costs no memory.
         let mut bytes = Vec::new();
-        self.reader
-            .by_ref()
-            .take(length as u64)
-            .read_to_end(&mut bytes)?;
+        self.reader.by_ref().take(length as u64).read_to_end(&mut bytes)?;
         RawPicture::new(layout, range, (width, height), bytes)
             .map(Some)
             .ok_or_else(|| SourceErrorKind::Damaged("the stream ends inside it".into()))
@@ -180,28 +160,17 @@ mod tests {
             let error = Y4mHeader::parse(line).unwrap_err().to_string();
             assert!(error.contains(word), "{line}: {error}");
         }
-        let header =
-            Y4mHeader::parse("YUV4MPEG2 W4 H2 F30:1 Ip A1:1 C444 XCOLORRANGE=FULL").unwrap();
-        assert_eq!(
-            (header.layout, header.range),
-            (Layout::Yuv444, ValueRange::Full)
-        );
+        let header = Y4mHeader::parse("YUV4MPEG2 W4 H2 F30:1 Ip A1:1 C444 XCOLORRANGE=FULL").unwrap();
+        assert_eq!((header.layout, header.range), (Layout::Yuv444, ValueRange::Full));
     }
 
     #[test]
     fn tiny_frames_are_read_and_a_cut_one_ends_the_stream() {
-        let stream =
-            b"YUV4MPEG2 W2 H2 F1:1 C420jpeg\nFRAME\n\x10\xeb\x10\xeb\x80\x80FRAME Ixyz\n\x10\x10";
+        let stream = b"YUV4MPEG2 W2 H2 F1:1 C420jpeg\nFRAME\n\x10\xeb\x10\xeb\x80\x80FRAME Ixyz\n\x10\x10";
         let mut reader = Y4mReader::new(&stream[..]).unwrap();
         let picture = reader.next_picture().unwrap().unwrap().to_rgb();
-        assert_eq!(
-            picture.into_raw(),
-            [0, 0, 0, 255, 255, 255, 0, 0, 0, 255, 255, 255]
-        );
-        assert!(matches!(
-            reader.next_picture(),
-            Err(SourceErrorKind::Damaged(_))
-        ));
+        assert_eq!(picture.into_raw(), [0, 0, 0, 255, 255, 255, 0, 0, 0, 255, 255, 255]);
+        assert!(matches!(reader.next_picture(), Err(SourceErrorKind::Damaged(_))));
         assert!(matches!(reader.next_picture(), Ok(None)));
     }
 
@@ -210,18 +179,12 @@ mod tests {
         let stream = b"YUV4MPEG2 W1 H1 Cmono\nFRAME\n\x10JUNK\n";
         let mut reader = Y4mReader::new(&stream[..]).unwrap();
         assert!(reader.next_picture().unwrap().is_some());
-        assert!(matches!(
-            reader.next_picture(),
-            Err(SourceErrorKind::Header(_))
-        ));
+        assert!(matches!(reader.next_picture(), Err(SourceErrorKind::Header(_))));
     }
 
     #[test]
     fn a_header_without_end_is_refused_early() {
         let endless = std::io::BufReader::new(std::io::repeat(b'Y'));
-        assert!(matches!(
-            Y4mReader::new(endless),
-            Err(SourceErrorKind::Header(_))
-        ));
+        assert!(matches!(Y4mReader::new(endless), Err(SourceErrorKind::Header(_))));
     }
 }

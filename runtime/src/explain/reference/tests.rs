@@ -20,13 +20,7 @@ fn manifest() -> Manifest {
         name: "hands".into(),
         writer: "test".into(),
         classes: vec!["one".into(), "two".into()],
-        preprocess: Preprocess {
-            width: 4,
-            height: 3,
-            fit: Fit::Crop,
-            mean: [0.5; 3],
-            std: [0.25; 3],
-        },
+        preprocess: Preprocess { width: 4, height: 3, fit: Fit::Crop, mean: [0.5; 3], std: [0.25; 3] },
         fill: 0.0,
         precision: Precision::Int8,
         preset: "small".into(),
@@ -41,17 +35,12 @@ fn manifest() -> Manifest {
 
 fn answer() -> Explanation {
     let values = (0..12).map(|n| n as f32 / 11.0).collect();
-    Explanation {
-        mask: Mask::new(4, 3, values).unwrap(),
-        logits: vec![0.25, -1.5],
-    }
+    Explanation { mask: Mask::new(4, 3, values).unwrap(), logits: vec![0.25, -1.5] }
 }
 
 fn png() -> Vec<u8> {
     let mut png = io::Cursor::new(Vec::new());
-    RgbImage::from_pixel(9, 7, image::Rgb([1, 2, 3]))
-        .write_to(&mut png, ImageFormat::Png)
-        .unwrap();
+    RgbImage::from_pixel(9, 7, image::Rgb([1, 2, 3])).write_to(&mut png, ImageFormat::Png).unwrap();
     png.into_inner()
 }
 
@@ -70,10 +59,7 @@ fn what_is_written_is_read_back() {
     let cases: Vec<_> = read.cases().map(Result::unwrap).collect();
     assert_eq!(cases.len(), 1);
     let case = &cases[0];
-    assert_eq!(
-        (case.truth, case.answer.top(), case.picture.dimensions()),
-        (1, 0, (9, 7))
-    );
+    assert_eq!((case.truth, case.answer.top(), case.picture.dimensions()), (1, 0, (9, 7)));
     for (read, written) in case.answer.mask.values().iter().zip(answer().mask.values()) {
         assert!((read - written).abs() <= 0.5 / 255.0 + 1e-6);
     }
@@ -88,18 +74,11 @@ fn the_field_that_does_not_fit_the_model_is_named() {
         Err(ReferenceErrorKind::Field { field, .. }) => field,
         Err(_) => "another error",
     };
-    let float = Manifest {
-        precision: Precision::Float32,
-        float_sha256: None,
-        ..manifest()
-    };
+    let float = Manifest { precision: Precision::Float32, float_sha256: None, ..manifest() };
     assert_eq!(field(&index(), &manifest(), "of the int8 file"), "");
     assert_eq!(field(&index(), &float, "ab12"), "");
     assert_eq!(field(&index(), &float, "cd34"), "float_sha256");
-    let orphan = Manifest {
-        float_sha256: None,
-        ..manifest()
-    };
+    let orphan = Manifest { float_sha256: None, ..manifest() };
     assert_eq!(field(&index(), &orphan, "ab12"), "float_sha256");
 
     let changes: [(&str, fn(&mut ReferenceIndex)); 5] = [
@@ -143,19 +122,9 @@ fn a_map_of_another_size_and_a_missing_picture_are_named() {
     let set = written(folder.path());
     fs::write(folder.path().join("masks/two/a.png"), png()).unwrap();
     let error = set.cases().next().unwrap().unwrap_err().to_string();
-    assert!(
-        error.contains("9 x 7") && error.contains("a.png"),
-        "{error}"
-    );
+    assert!(error.contains("9 x 7") && error.contains("a.png"), "{error}");
     fs::remove_file(folder.path().join("masks/two/a.png")).unwrap();
-    assert!(
-        set.cases()
-            .next()
-            .unwrap()
-            .unwrap_err()
-            .name
-            .ends_with("a.png")
-    );
+    assert!(set.cases().next().unwrap().unwrap_err().name.ends_with("a.png"));
 }
 
 #[test]
@@ -166,9 +135,5 @@ fn pictures_that_do_not_belong_are_not_written() {
     assert!(writer.add("one", "../a.png", &png(), &answer()).is_err());
     writer.add("one", "a.png", &png(), &answer()).unwrap();
     assert!(writer.add("one", "a.jpg", &png(), &answer()).is_err());
-    assert!(
-        ReferenceWriter::new(folder.path(), index())
-            .finish()
-            .is_err()
-    );
+    assert!(ReferenceWriter::new(folder.path(), index()).finish().is_err());
 }
