@@ -31,5 +31,6 @@ check: packages
 ## Three training steps on software Vulkan (Mesa's lavapipe) give the losses of the CPU.
 test-gpu:
 	@sh tests/packages.sh gpu
-	$(CARGO) build --release -p comet-trainer --features wgpu --target-dir target/gpu
-	@sh tests/gpu.sh target/gpu/release/trainer
+	$(CARGO) build --release -p comet-trainer --features wgpu
+	@mkdir -p target/gpu && cp target/release/trainer target/gpu/trainer
+	@sh tests/gpu.sh target/gpu/trainer

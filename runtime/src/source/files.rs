@@ -20,11 +20,14 @@ pub fn has_picture_extension(path: &Path) -> bool {
 }
 
 /// The pictures below a folder, sorted by path. Linked folders are not followed: they may lead in circles.
+/// Of a data set or calibration set, which keeps masks beside its `images`, these are the images.
 ///
 /// # Errors
 /// The folder cannot be read, or holds no picture.
 pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let mut pictures = Vec::new();
+    let images = folder.join("images");
+    let folder = if images.is_dir() { images.as_path() } else { folder };
     collect(folder, 0, &mut pictures)?;
     pictures.sort();
     match pictures.is_empty() {

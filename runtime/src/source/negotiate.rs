@@ -56,11 +56,15 @@ fn choose(mut camera: Camera, wanted: CameraOptions) -> Result<Camera, String> {
     let best = listed.into_iter().min_by_key(|format| distance(format, wanted));
     if let Some(best) = best
         && best != camera.camera_format()
-        && camera.set_camera_format(best).is_err()
+        && camera.set_camera_requset(exactly(best)).is_err()
     {
         camera.refresh_camera_format().map_err(|error| error.to_string())?;
     }
     Ok(camera)
+}
+
+fn exactly(format: CameraFormat) -> RequestedFormat<'static> {
+    RequestedFormat::with_formats(RequestedFormatType::Exact(format), &DECODABLE)
 }
 
 /// Size first, then speed, then our order of formats.

@@ -95,8 +95,7 @@ fn measure(args: &BenchArgs, device: &Device) -> (Vec<f64>, Vec<f64>) {
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     for step in 0..WARM_UP + args.steps {
         let started = Instant::now();
-        let gradients =
-            comet_step(&comet, &detector, images.clone(), labels.clone(), &Objective::default());
+        let gradients = comet_step(&comet, &detector, images.clone(), labels.clone(), &Objective::default());
         losses.push(gradients.losses().total);
         comet.selector = selector_optimizer.step(1e-3, comet.selector, gradients.selector);
         comet.predictor = predictor_optimizer.step(1e-3, comet.predictor, gradients.predictor);

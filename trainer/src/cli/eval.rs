@@ -11,7 +11,9 @@ use comet_edge::storage::write_atomically;
 
 use crate::data::{DataSet, PictureStore, Scenes, evaluation_set};
 use crate::metrics::{EngineSubject, Evaluation, EvaluationOptions, Subject, evaluate};
-use crate::report::{curves_svg, evaluation_html, evaluation_sheet, png_bytes, read_records, training_panels};
+use crate::report::{
+    curves_svg, evaluation_html, evaluation_sheet, png_bytes, read_records, training_panels,
+};
 use crate::train::{BurnSubject, DeviceChoice, TrainConfig, TrainedRun, is_run, open_device};
 
 const SHEET_COLUMNS: usize = 4;
@@ -73,7 +75,12 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let (store, faults) = PictureStore::open(items, opened.preprocess.clone());
     faults.iter().for_each(|fault| eprintln!("warning: skipped: {fault}"));
     if let Some(fault) = faults.first().filter(|_| store.is_empty()) {
-        return Err(crate::data::DataError::NothingReadable { path: args.data.clone(), count, fault: fault.clone() }.into());
+        return Err(crate::data::DataError::NothingReadable {
+            path: args.data.clone(),
+            count,
+            fault: fault.clone(),
+        }
+        .into());
     }
     let size = (opened.preprocess.width, opened.preprocess.height);
     let scenes = match &args.scenes {
@@ -100,7 +107,10 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<()> {
     }
     if let Some(path) = &args.report {
         let title = format!("{} on {} ({})", args.subject.display(), args.data.display(), args.split);
-        opened.facts.push(("pasted on scenes".into(), scenes.map_or("no".into(), |_| format!("{:.0} %", 100.0 * args.paste))));
+        opened.facts.push((
+            "pasted on scenes".into(),
+            scenes.map_or("no".into(), |_| format!("{:.0} %", 100.0 * args.paste)),
+        ));
         let page = evaluation_html(&evaluation, &title, &opened.facts, &sheet, opened.curves.as_deref());
         write(path, page.as_bytes())?;
     }
@@ -131,7 +141,15 @@ fn open(args: &EvalArgs) -> anyhow::Result<Opened> {
         let facts = vec![
             fact("run", args.subject.display().to_string()),
             fact("checkpoint", format!("{} (epoch {})", args.checkpoint, run.position.epoch)),
-            fact("networks", format!("{} pair, width {}, {} px", run.config.preset.name(), run.config.effective_width(), run.config.size)),
+            fact(
+                "networks",
+                format!(
+                    "{} pair, width {}, {} px",
+                    run.config.preset.name(),
+                    run.config.effective_width(),
+                    run.config.size
+                ),
+            ),
             fact("objective", objective(&run.config)),
             fact("device", device_name),
         ];
@@ -149,7 +167,13 @@ fn open(args: &EvalArgs) -> anyhow::Result<Opened> {
         fact("file", args.subject.display().to_string()),
         fact("SHA-256", model.sha256().to_owned()),
         fact("precision", manifest.precision.to_string()),
-        fact("networks", format!("{} pair, {} x {} px", manifest.preset, manifest.preprocess.width, manifest.preprocess.height)),
+        fact(
+            "networks",
+            format!(
+                "{} pair, {} x {} px",
+                manifest.preset, manifest.preprocess.width, manifest.preprocess.height
+            ),
+        ),
         fact("engine", comet_edge::engine::ENGINE.to_owned()),
     ];
     Ok(Opened {

@@ -54,10 +54,18 @@ fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<ConfigError>() || cause.is::<DeviceError>() || cause.is::<Usage>() {
             return USAGE;
         }
-        if cause.is::<ModelError>() || cause.is::<RunError>() || cause.is::<CheckpointError>() || cause.is::<ImportError>() {
+        if cause.is::<ModelError>()
+            || cause.is::<RunError>()
+            || cause.is::<CheckpointError>()
+            || cause.is::<ImportError>()
+        {
             return REFUSED;
         }
-        if cause.is::<DataError>() || cause.is::<ImageError>() || cause.is::<PlantError>() || cause.is::<std::io::Error>() {
+        if cause.is::<DataError>()
+            || cause.is::<ImageError>()
+            || cause.is::<PlantError>()
+            || cause.is::<std::io::Error>()
+        {
             return INPUT_OUTPUT;
         }
     }

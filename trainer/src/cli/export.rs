@@ -134,8 +134,8 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let run = TrainedRun::read(&args.run, &args.checkpoint, &Device::flex())?;
     let pictures = read_pictures(args, &run)?;
     let size = (run.config.size as usize, run.config.size as usize);
-    let graph = float_graph(&run.comet, size.0, size.1)?;
     let mut manifest = manifest(args, &run);
+    let graph = float_graph(run.comet, size.0, size.1)?;
     let draft = package(graph.clone(), &manifest)?;
     manifest.metrics = Some(metrics(&draft, &pictures.plain)?);
     let float_bytes = package(graph.clone(), &manifest)?;
@@ -152,7 +152,12 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     // Written only now, after the gate: a failed one leaves nothing behind.
     for (path, bytes) in outputs {
         write_atomically(path, &bytes).with_context(|| path.display().to_string())?;
-        eprintln!("wrote {} ({:.2} MB, SHA-256 {})", path.display(), bytes.len() as f64 / 1e6, sha256_hex(&bytes));
+        eprintln!(
+            "wrote {} ({:.2} MB, SHA-256 {})",
+            path.display(),
+            bytes.len() as f64 / 1e6,
+            sha256_hex(&bytes)
+        );
     }
     match &args.reference_out {
         Some(folder) => write_reference(folder, &float, &pictures.plain, args.reference_count),
@@ -161,9 +166,11 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
 }
 
 fn read_pictures(args: &ExportArgs, run: &TrainedRun) -> anyhow::Result<Pictures> {
-    let data = args.data.clone().or(run.info.sources.data.clone()).ok_or_else(|| {
-        Usage("the run does not say where its data are: give --data DIR".into())
-    })?;
+    let data = args
+        .data
+        .clone()
+        .or(run.info.sources.data.clone())
+        .ok_or_else(|| Usage("the run does not say where its data are: give --data DIR".into()))?;
     let preprocess = &run.info.preprocess;
     let classes = &run.info.classes;
     let seed = run.config.seed;
@@ -293,7 +300,12 @@ fn print_gate(found: &Fidelity, limits: &GateLimits) {
     }
 }
 
-fn write_reference(folder: &Path, float: &ModelFile, pictures: &[Picture], count: usize) -> anyhow::Result<()> {
+fn write_reference(
+    folder: &Path,
+    float: &ModelFile,
+    pictures: &[Picture],
+    count: usize,
+) -> anyhow::Result<()> {
     let mut session = Session::new(float)?;
     let mut writer = ReferenceWriter::new(folder, ReferenceIndex::of(float));
     let chosen = spread(pictures.to_vec(), count);

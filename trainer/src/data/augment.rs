@@ -1,6 +1,6 @@
 //! Random changes that leave the class as it is (COMET, section 4.1: crop with padding, flip, rotation).
 
-use image::{GrayImage, Luma, Rgb, RgbImage};
+use image::{Luma, Rgb, RgbImage};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
@@ -137,12 +137,7 @@ impl Channels<1> for Luma<u8> {
     }
 }
 
-fn sample<const C: usize, P>(
-    source: &image::ImageBuffer<P, Vec<u8>>,
-    x: f64,
-    y: f64,
-    border: P,
-) -> P
+fn sample<const C: usize, P>(source: &image::ImageBuffer<P, Vec<u8>>, x: f64, y: f64, border: P) -> P
 where
     P: image::Pixel<Subpixel = u8> + Channels<C>,
 {
@@ -174,16 +169,11 @@ pub(super) fn mean_colour(mean: [f32; 3]) -> Rgb<u8> {
     Rgb(mean.map(|value| (value * 255.0).round() as u8))
 }
 
-/// The mask of `picture`, or an empty one.
-pub(super) fn mask_or_empty(picture: &Picture) -> GrayImage {
-    let (width, height) = picture.image.dimensions();
-    picture.mask.clone().unwrap_or_else(|| GrayImage::new(width, height))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::generator;
+    use image::GrayImage;
 
     fn picture() -> Picture {
         let image = RgbImage::from_fn(9, 9, |x, y| Rgb([x as u8 * 20, y as u8 * 20, 7]));

@@ -40,7 +40,9 @@ pub enum DataError {
         found: String,
     },
     /// Fewer than two classes.
-    #[error("{path}: there is one class only ('{class}'); a classifier needs two. Add a folder with pictures of something else")]
+    #[error(
+        "{path}: there is one class only ('{class}'); a classifier needs two. Add a folder with pictures of something else"
+    )]
     OneClass {
         /// The data set.
         path: PathBuf,
@@ -48,7 +50,9 @@ pub enum DataError {
         class: String,
     },
     /// A class has too few pictures to learn from and to validate on.
-    #[error("{path}: class '{class}' has {count} picture(s) in split '{split}'; add more or remove the folder")]
+    #[error(
+        "{path}: class '{class}' has {count} picture(s) in split '{split}'; add more or remove the folder"
+    )]
     TooFew {
         /// The data set.
         path: PathBuf,
@@ -70,7 +74,9 @@ pub enum DataError {
         known: String,
     },
     /// Masks were asked for and there are none.
-    #[error("{0}: has no masks; pasting on scenes cuts pictures out by their masks (masks/<split>/<class>/<name>.png)")]
+    #[error(
+        "{0}: has no masks; pasting on scenes cuts pictures out by their masks (masks/<split>/<class>/<name>.png)"
+    )]
     NoMasks(PathBuf),
     /// Every picture of a split is unreadable.
     #[error("{path}: none of the {count} pictures could be read; the first fault: {fault}")]

@@ -60,12 +60,7 @@ impl Scenes {
 
     /// Cuts `picture` out by its mask and pastes it: random scene, scale, place, mirroring and rotation.
     /// A picture without a mask, or with an empty one, comes back as it is.
-    pub fn paste(
-        &self,
-        picture: &Picture,
-        augmentation: &Augmentation,
-        rng: &mut impl Rng,
-    ) -> Picture {
+    pub fn paste(&self, picture: &Picture, augmentation: &Augmentation, rng: &mut impl Rng) -> Picture {
         let scene = self.pictures.get(rng.random_range(0..self.pictures.len().max(1)));
         let Some((scene, mask)) = scene.zip(picture.mask.as_ref()) else {
             return picture.clone();
@@ -88,9 +83,8 @@ impl Scenes {
         let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
         let size = (side(whole.2), side(whole.3));
         let (cut_out, alpha) = (resize(&cut_out, whole, size), resize(&alpha, whole, size));
-        let place = |room: u32, length: u32, rng: &mut dyn Rng| {
-            rng.random_range(0..=room.saturating_sub(length))
-        };
+        let place =
+            |room: u32, length: u32, rng: &mut dyn Rng| rng.random_range(0..=room.saturating_sub(length));
         let x = place(frame.width(), size.0, &mut *rng);
         let y = place(frame.height(), size.1, &mut *rng);
         let mask = blend(&mut frame, &cut_out, &alpha, (x, y));
@@ -146,7 +140,8 @@ mod tests {
 
     #[test]
     fn the_mask_marks_the_pasted_pixels_and_nothing_else() {
-        let scenes = Scenes { pictures: vec![RgbImage::from_pixel(64, 64, Rgb([0, 0, 200]))], size: (32, 32) };
+        let scenes =
+            Scenes { pictures: vec![RgbImage::from_pixel(64, 64, Rgb([0, 0, 200]))], size: (32, 32) };
         let mask = GrayImage::from_fn(32, 32, |x, y| {
             Luma([if (8..24).contains(&x) && (8..24).contains(&y) { 255 } else { 0 }])
         });

@@ -109,12 +109,7 @@ fn look(split: &str, item: &Item) -> Seen {
         let small = (width.min(MEASURED_SIDE), height.min(MEASURED_SIDE));
         Ok((hash, (width, height), resize(&picture, (0, 0, width, height), small)))
     };
-    Seen {
-        split: split.to_owned(),
-        class: item.class,
-        path: item.path.display().to_string(),
-        result: read(),
-    }
+    Seen { split: split.to_owned(), class: item.class, path: item.path.display().to_string(), result: read() }
 }
 
 /// Equal pictures that leak from one split into another, or that have two classes.
@@ -164,17 +159,31 @@ impl fmt::Display for DataReport {
         }
         if let [smallest, median, largest] = self.sizes.as_slice() {
             let text = |(width, height): &(u32, u32)| format!("{width} x {height}");
-            writeln!(f, "  sizes: smallest {}, median {}, largest {}", text(smallest), text(median), text(largest))?;
+            writeln!(
+                f,
+                "  sizes: smallest {}, median {}, largest {}",
+                text(smallest),
+                text(median),
+                text(largest)
+            )?;
         }
         writeln!(f, "  mean {:.4?}, deviation {:.4?} (train, of 1)", self.mean, self.std)?;
         let list = |f: &mut fmt::Formatter<'_>, title: &str, lines: Vec<String>| -> fmt::Result {
-            writeln!(f, "  {title}: {}", if lines.is_empty() { "none".to_owned() } else { lines.len().to_string() })?;
+            writeln!(
+                f,
+                "  {title}: {}",
+                if lines.is_empty() { "none".to_owned() } else { lines.len().to_string() }
+            )?;
             lines.iter().try_for_each(|line| writeln!(f, "    {line}"))
         };
         list(f, "unreadable files", self.unreadable.clone())?;
         let groups = self.duplicates.iter().map(|group| group.join(" = ")).collect();
         list(f, "the same picture in two splits or classes", groups)?;
-        list(f, "rare classes (less than a fifth of the largest; the default sampling shows them more often)", self.rare.clone())
+        list(
+            f,
+            "rare classes (less than a fifth of the largest; the default sampling shows them more often)",
+            self.rare.clone(),
+        )
     }
 }
 

@@ -5,9 +5,7 @@ use image::RgbImage;
 /// Per-channel mean and standard deviation in `[0, 1]` over all pixels of all pictures.
 ///
 /// A channel without any variation gets a deviation of 1/255, so that it can be divided by.
-pub fn mean_and_deviation<'a>(
-    pictures: impl IntoIterator<Item = &'a RgbImage>,
-) -> ([f32; 3], [f32; 3]) {
+pub fn mean_and_deviation<'a>(pictures: impl IntoIterator<Item = &'a RgbImage>) -> ([f32; 3], [f32; 3]) {
     let mut sums = [0u64; 3];
     let mut squares = [0u64; 3];
     let mut count = 0u64;

@@ -15,7 +15,7 @@ pub(super) fn capture(comet: &Comet, height: usize, width: usize) -> Result<Grap
     let model = OnnxExporter::new()
         .export(comet, example, |comet: &Comet, x| comet.forward(x))
         .map_err(|error| ExportError::Capture(error.to_string()))?;
-    let proto = ModelProto::decode(model.as_bytes())
-        .map_err(|error| ExportError::Capture(error.to_string()))?;
+    let proto =
+        ModelProto::decode(model.as_bytes()).map_err(|error| ExportError::Capture(error.to_string()))?;
     Graph::from_model(proto)
 }

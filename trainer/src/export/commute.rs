@@ -11,8 +11,7 @@ use super::model::ExportError;
 
 /// Swaps every `Resize -> 1x1 Conv` whose convolution narrows the channels.
 pub(super) fn commute_resize(graph: &mut Graph) {
-    let resizes: Vec<_> =
-        graph.nodes.iter().filter(|node| node.op_type == "Resize").cloned().collect();
+    let resizes: Vec<_> = graph.nodes.iter().filter(|node| node.op_type == "Resize").cloned().collect();
     for resize in resizes {
         swap(graph, &resize);
     }

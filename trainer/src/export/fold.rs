@@ -9,7 +9,10 @@ pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<(), ExportError> {
         graph.nodes.iter().filter(|node| node.op_type == "BatchNormalization").cloned().collect();
     for norm in norms {
         fold(graph, &norm).ok_or_else(|| {
-            ExportError::Graph(format!("BatchNormalization '{}' does not follow a convolution of its own", norm.name))
+            ExportError::Graph(format!(
+                "BatchNormalization '{}' does not follow a convolution of its own",
+                norm.name
+            ))
         })?;
     }
     graph.remove_dead();
@@ -27,8 +30,7 @@ fn fold(graph: &mut Graph, norm: &comet_edge::engine::proto::NodeProto) -> Optio
     }
     let epsilon = f64::from(attribute::float_of(norm, "epsilon").unwrap_or(1e-5));
     let vector = |name: &String| graph.floats(name).map(|tensor| tensor.values);
-    let (gamma, beta, mean, variance) =
-        (vector(gamma)?, vector(beta)?, vector(mean)?, vector(variance)?);
+    let (gamma, beta, mean, variance) = (vector(gamma)?, vector(beta)?, vector(mean)?, vector(variance)?);
     let name = conv.input.get(1)?.clone();
     let weight = graph.floats(&name)?;
     let old_bias = match conv.input.get(2) {
@@ -74,7 +76,12 @@ mod tests {
         }
         graph.nodes = vec![
             node("Conv", &["x", "c.weight"], "y", vec![]),
-            node("BatchNormalization", &["y", "g", "b", "m", "v"], "z", vec![attribute::float("epsilon", 0.0)]),
+            node(
+                "BatchNormalization",
+                &["y", "g", "b", "m", "v"],
+                "z",
+                vec![attribute::float("epsilon", 0.0)],
+            ),
         ];
         fold_batch_norm(&mut graph).unwrap();
         assert_eq!(graph.nodes.len(), 1);

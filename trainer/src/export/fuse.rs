@@ -7,8 +7,7 @@ use super::graph::{Graph, attribute, node};
 /// `(relu(x + 3) - relu(x - 3)) / 6` becomes HardSigmoid, `x * HardSigmoid(x)` HardSwish, and
 /// `Reshape -> MatMul -> Add` becomes `Flatten -> Gemm`.
 pub(super) fn fuse(graph: &mut Graph) {
-    let values: Vec<String> =
-        graph.nodes.iter().filter_map(|node| node.output.first().cloned()).collect();
+    let values: Vec<String> = graph.nodes.iter().filter_map(|node| node.output.first().cloned()).collect();
     for value in &values {
         if let Some(fused) = hard_sigmoid(graph, value) {
             graph.replace_producer(value, fused);

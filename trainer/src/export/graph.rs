@@ -102,6 +102,14 @@ impl Graph {
         Some(TensorValues { dims, values })
     }
 
+    /// Name of a constant with a value that is no finite number.
+    pub fn first_not_finite(&self) -> Option<String> {
+        let finite = |name: &&String| {
+            self.floats(name).is_none_or(|tensor| tensor.values.iter().all(|value| value.is_finite()))
+        };
+        self.constants.keys().find(|name| !finite(name)).cloned()
+    }
+
     /// A constant of floats with a single value.
     pub fn scalar(&self, name: &str) -> Option<f32> {
         match self.floats(name)?.values.as_slice() {
@@ -177,12 +185,7 @@ impl Graph {
 }
 
 /// A node with one output.
-pub fn node(
-    operator: &str,
-    inputs: &[&str],
-    output: &str,
-    attributes: Vec<AttributeProto>,
-) -> NodeProto {
+pub fn node(operator: &str, inputs: &[&str], output: &str, attributes: Vec<AttributeProto>) -> NodeProto {
     NodeProto {
         op_type: operator.to_owned(),
         name: output.to_owned(),

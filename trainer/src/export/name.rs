@@ -7,7 +7,6 @@ use comet_edge::engine::MASKED;
 use super::graph::Graph;
 use super::model::ExportError;
 
-
 /// Names input, outputs and the masked picture, and every other value after the layer that makes it.
 pub(super) fn name_values(graph: &mut Graph) -> Result<(), ExportError> {
     let [mask, logits] = graph.outputs.as_slice() else {

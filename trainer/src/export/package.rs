@@ -20,8 +20,7 @@ pub fn package(graph: Graph, manifest: &Manifest) -> Result<Vec<u8>, ExportError
     let classes = manifest.classes.len() as i64;
     let mut proto = graph.into_proto();
     proto.input = vec![value("image", &[1, 3, height, width])];
-    proto.output =
-        vec![value("mask", &[1, 1, height, width]), value("logits", &[1, classes])];
+    proto.output = vec![value("mask", &[1, 1, height, width]), value("logits", &[1, classes])];
     let text = serde_json::to_string(manifest).map_err(|error| self_check(error.to_string()))?;
     let entry = |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
     let model = ModelProto {

@@ -87,9 +87,7 @@ impl Collected {
     /// The measures; `classes` are the names.
     pub(super) fn finish(self, classes: Vec<String>) -> Evaluation {
         let fidelity = match self.fidelity.map(Share::percent) {
-            [Some(top_5), Some(top_10), Some(top_20)] => {
-                Some(FidelityScores { top_5, top_10, top_20 })
-            }
+            [Some(top_5), Some(top_10), Some(top_20)] => Some(FidelityScores { top_5, top_10, top_20 }),
             _ => None,
         };
         Evaluation {

@@ -60,8 +60,7 @@ impl Coverage {
             let least = step as f64 / STEPS as f64;
             self.high.iter().filter(|&&iou| iou >= least).count() as f64 / n as f64
         };
-        let area: f64 =
-            (0..STEPS).map(|step| (proportion(step) + proportion(step + 1)) / 2.0).sum();
+        let area: f64 = (0..STEPS).map(|step| (proportion(step) + proportion(step + 1)) / 2.0).sum();
         (n > 0).then(|| 100.0 * area / STEPS as f64)
     }
 }

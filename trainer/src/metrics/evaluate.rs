@@ -80,9 +80,7 @@ impl Part<'_> {
         let valid = blank_invalid(&mut answers.masks, self.plane());
         let maps = answers.masks.chunks_exact(self.plane());
         let answered = maps.zip(answers.logits.chunks_exact(self.classes)).zip(&valid);
-        for ((index, picture), ((map, logits), &valid)) in
-            (self.first..).zip(self.pictures).zip(answered)
-        {
+        for ((index, picture), ((map, logits), &valid)) in (self.first..).zip(self.pictures).zip(answered) {
             let predicted = top_class(logits).filter(|_| valid);
             collected.add(index, picture, (map, valid), (logits, predicted))?;
         }
@@ -147,11 +145,7 @@ fn check_count(what: &str, found: usize, expected: usize) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn check_pictures(
-    pictures: &[Picture],
-    preprocess: &Preprocess,
-    classes: usize,
-) -> anyhow::Result<()> {
+fn check_pictures(pictures: &[Picture], preprocess: &Preprocess, classes: usize) -> anyhow::Result<()> {
     ensure!(!pictures.is_empty(), "there are no pictures to evaluate");
     let size = (preprocess.width, preprocess.height);
     ensure!(size.0 > 0 && size.1 > 0, "the model's input has no pixels");

@@ -107,8 +107,7 @@ fn coverage_agrees_with_the_reference() {
 fn the_agreement_of_two_maps_agrees_with_the_reference() {
     let golden = Golden::read();
     let side = golden.size as usize;
-    let maps: Vec<Mask> =
-        golden.maps().into_iter().map(|map| Mask::new(side, side, map).unwrap()).collect();
+    let maps: Vec<Mask> = golden.maps().into_iter().map(|map| Mask::new(side, side, map).unwrap()).collect();
     assert!(!golden.agreement.is_empty());
     for pair in &golden.agreement {
         let found = MaskAgreement::between(&maps[pair.a], &maps[pair.b]).unwrap();

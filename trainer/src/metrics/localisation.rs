@@ -170,8 +170,7 @@ mod tests {
         let mut histograms = Localisation::default();
         histograms.add(&[0.5], &truth(&[1])).unwrap();
         let curve = histograms.curve();
-        let coarse: Vec<f64> =
-            curve.iter().step_by(COARSE).skip(1).map(|point| point.threshold).collect();
+        let coarse: Vec<f64> = curve.iter().step_by(COARSE).skip(1).map(|point| point.threshold).collect();
         let expected: Vec<f64> = (1..20).map(|step| f64::from(step) / 20.0).collect();
         assert_eq!((curve.len(), coarse), (LEVELS, expected));
     }

@@ -105,8 +105,7 @@ impl Evaluation {
     /// The measures in the order in which they are shown.
     pub fn rows(&self) -> Vec<MetricRow> {
         let all = |name, value, definition| MetricRow { name, value, n: Some(self.n), definition };
-        let masked =
-            |name, value, definition| MetricRow { name, value, n: self.with_mask, definition };
+        let masked = |name, value, definition| MetricRow { name, value, n: self.with_mask, definition };
         let fidelity = |value: fn(FidelityScores) -> f64| self.fidelity.map(value);
         vec![
             all("accuracy", Some(self.accuracy), "pictures with the right class; higher is better"),
@@ -237,8 +236,21 @@ mod tests {
         let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
         let mut expected = vec![
-            "n", "accuracy", "balanced_accuracy", "noisy_accuracy", "pxap", "pxap_1000", "auc_iou",
-            "iou50", "fidelity", "area", "split", "true_area", "per_class", "confusion", "classes",
+            "n",
+            "accuracy",
+            "balanced_accuracy",
+            "noisy_accuracy",
+            "pxap",
+            "pxap_1000",
+            "auc_iou",
+            "iou50",
+            "fidelity",
+            "area",
+            "split",
+            "true_area",
+            "per_class",
+            "confusion",
+            "classes",
             "invalid",
         ];
         expected.sort_unstable();
@@ -256,8 +268,7 @@ mod tests {
         assert!(table.starts_with("val: 4 pictures, 2 classes, 0 invalid answers\n"));
         let pxap = table.lines().find(|line| line.trim_start().starts_with("PxAP ")).unwrap();
         assert!(pxap.contains("61.5 %") && pxap.contains("n = 3"), "{pxap}");
-        let ends: Vec<usize> =
-            table.lines().rev().take(3).map(|line| line.chars().count()).collect();
+        let ends: Vec<usize> = table.lines().rev().take(3).map(|line| line.chars().count()).collect();
         assert_eq!((ends[0], ends[1]), (ends[1], ends[2]), "{table}");
     }
 

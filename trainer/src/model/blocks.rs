@@ -93,10 +93,7 @@ pub(super) struct Norm {
 
 impl Norm {
     pub(super) fn init(self, channels: usize, device: &Device) -> BatchNorm {
-        BatchNormConfig::new(channels)
-            .with_epsilon(self.epsilon)
-            .with_momentum(self.momentum)
-            .init(device)
+        BatchNormConfig::new(channels).with_epsilon(self.epsilon).with_momentum(self.momentum).init(device)
     }
 }
 
@@ -195,10 +192,9 @@ mod tests {
     #[test]
     fn the_matrix_resize_equals_the_native_one() {
         let device = Device::flex();
-        let x = Tensor::<1>::arange(0..24, &device).float().reshape([1, 2, 3, 4]);
+        let x = Tensor::<1, burn::tensor::Int>::arange(0..24, &device).float().reshape([1, 2, 3, 4]);
         let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_align_corners(false);
-        let native =
-            interpolate(x.clone(), InterpolateOptions { output_size: Some([7, 9]), ..options });
+        let native = interpolate(x.clone(), InterpolateOptions { output_size: Some([7, 9]), ..options });
         let difference = (resize_bilinear(x, 7, 9) - native).abs().max();
         assert!(difference.into_scalar::<f32>() < 1e-4);
     }

@@ -47,16 +47,19 @@ pub enum ImportError {
 ///
 /// The last layers (`head.low`, `head.high`) stay as they are when the file was made for another number of
 /// classes; a file of a classifier fills the backbone only. Returns the number of tensors taken over.
-pub fn import_selector(
-    selector: &mut LrAspp,
-    backbone: Backbone,
-    path: &Path,
-) -> Result<usize, ImportError> {
+pub fn import_selector(selector: &mut LrAspp, backbone: Backbone, path: &Path) -> Result<usize, ImportError> {
     let optional = |name: &str| name.starts_with("head.");
-    import(selector, &selector_rules(backbone), path, optional, "selector", match backbone {
-        Backbone::Large => "lraspp_mobilenet_v3_large or mobilenet_v3_large",
-        Backbone::Small => "mobilenet_v3_small (or the LR-ASPP on it)",
-    })
+    import(
+        selector,
+        &selector_rules(backbone),
+        path,
+        optional,
+        "selector",
+        match backbone {
+            Backbone::Large => "lraspp_mobilenet_v3_large or mobilenet_v3_large",
+            Backbone::Small => "mobilenet_v3_small (or the LR-ASPP on it)",
+        },
+    )
 }
 
 /// Fills a predictor or detector from torchvision's `resnet18`. The last layer stays as it is when the file
@@ -79,16 +82,14 @@ fn import<M: ModuleSnapshot>(
 ) -> Result<usize, ImportError> {
     let remapper = KeyRemapper::from_patterns(rules.iter().cloned().collect())
         .map_err(|error| ImportError::Rules(error.to_string()))?;
-    let unreadable =
-        |fault: String| ImportError::Unreadable { path: path.to_owned(), fault };
+    let unreadable = |fault: String| ImportError::Unreadable { path: path.to_owned(), fault };
     let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default();
     if !path.is_file() {
         return Err(unreadable("there is no such file".into()));
     }
     let result = match suffix {
         "pth" | "pt" => {
-            let mut store =
-                PytorchStore::from_file(path).remap(remapper).validate(false).allow_partial(true);
+            let mut store = PytorchStore::from_file(path).remap(remapper).validate(false).allow_partial(true);
             network.load_from(&mut store).map_err(|error| unreadable(error.to_string()))?
         }
         "safetensors" => {
@@ -119,10 +120,7 @@ fn faults(result: &ApplyResult, optional: impl Fn(&str) -> bool) -> Vec<String> 
         _ => true,
     });
     let missing = result.missing.iter().map(|(path, _)| path).filter(|path| !optional(path));
-    errors
-        .map(ToString::to_string)
-        .chain(missing.map(|path| format!("'{path}' is missing")))
-        .collect()
+    errors.map(ToString::to_string).chain(missing.map(|path| format!("'{path}' is missing"))).collect()
 }
 
 /// torchvision's keys to ours: nine fixed rules, and some for each block of the table.

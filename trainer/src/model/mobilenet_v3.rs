@@ -133,8 +133,7 @@ impl InvertedResidual {
     fn new(spec: &BlockSpec, norm: Norm, device: &Device) -> Self {
         // torchvision: a dilated block keeps its resolution.
         let stride = if spec.dilation > 1 { 1 } else { spec.stride };
-        let depthwise =
-            ConvShape::depthwise(spec.expanded, spec.kernel, stride, spec.dilation);
+        let depthwise = ConvShape::depthwise(spec.expanded, spec.kernel, stride, spec.dilation);
         let expand = ConvShape::pointwise(spec.input, spec.expanded);
         let project = ConvShape::pointwise(spec.expanded, spec.output);
         Self {

@@ -43,9 +43,8 @@ pub struct BasicBlock {
 
 impl BasicBlock {
     fn new(input: usize, output: usize, stride: usize, device: &Device) -> Self {
-        let conv = |input, kernel, stride| {
-            ConvShape::new(input, output, kernel, stride).init_without_bias(device)
-        };
+        let conv =
+            |input, kernel, stride| ConvShape::new(input, output, kernel, stride).init_without_bias(device);
         let downsample = || Downsample { conv: conv(input, 1, stride), bn: NORM.init(output, device) };
         Self {
             conv1: conv(input, 3, stride),
@@ -87,10 +86,7 @@ impl ResNet18Config {
     pub fn init(&self, device: &Device) -> ResNet18 {
         let width = self.width;
         let stage = |input, output, stride| {
-            vec![
-                BasicBlock::new(input, output, stride, device),
-                BasicBlock::new(output, output, 1, device),
-            ]
+            vec![BasicBlock::new(input, output, stride, device), BasicBlock::new(output, output, 1, device)]
         };
         ResNet18 {
             conv1: ConvShape::new(3, width, 7, 2).init_without_bias(device),

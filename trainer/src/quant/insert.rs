@@ -31,7 +31,12 @@ pub fn quantize(
         let mut node = node.clone();
         if ["Conv", "Gemm"].contains(&node.op_type.as_str()) {
             let source = node.input.first().cloned().unwrap_or_default();
-            round_layer(&mut quantized, &mut node, range_of(&source)?, found.channel_means.get(&source).filter(|_| correct_bias))?;
+            round_layer(
+                &mut quantized,
+                &mut node,
+                range_of(&source)?,
+                found.channel_means.get(&source).filter(|_| correct_bias),
+            )?;
         }
         let output = node.output.first().cloned().unwrap_or_default();
         // The masked picture is made from the picture itself; its product is rounded once, not twice.
@@ -91,21 +96,32 @@ fn round_layer(
     let weight_name = weight_name.clone();
     let along_outputs = || vec![attribute::int("axis", 0)];
     let floats = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-    let names = |name: &str| [format!("{name}/integers"), format!("{name}/scale"), format!("{name}/zero_point")];
+    let names =
+        |name: &str| [format!("{name}/integers"), format!("{name}/scale"), format!("{name}/zero_point")];
 
     let [stored, scale, zero] = names(&weight_name);
     let bytes = integers.weights.iter().map(|&weight| weight as u8).collect();
     graph.set_raw(&stored, DataType::Int8, &weight.dims, bytes);
     graph.set_raw(&scale, DataType::Float, &[channels], floats(&integers.scales));
     graph.set_raw(&zero, DataType::Int8, &[channels], vec![0; channels]);
-    graph.nodes.push(node("DequantizeLinear", &[&stored, &scale, &zero], &rounded(&weight_name), along_outputs()));
+    graph.nodes.push(node(
+        "DequantizeLinear",
+        &[&stored, &scale, &zero],
+        &rounded(&weight_name),
+        along_outputs(),
+    ));
 
     let [stored, scale, zero] = names(&bias_name);
     let bytes = integers.bias.iter().flat_map(|bias| bias.to_le_bytes()).collect();
     graph.set_raw(&stored, DataType::Int32, &[channels], bytes);
     graph.set_raw(&scale, DataType::Float, &[channels], floats(&integers.bias_scales));
     graph.set_raw(&zero, DataType::Int32, &[channels], vec![0; 4 * channels]);
-    graph.nodes.push(node("DequantizeLinear", &[&stored, &scale, &zero], &rounded(&bias_name), along_outputs()));
+    graph.nodes.push(node(
+        "DequantizeLinear",
+        &[&stored, &scale, &zero],
+        &rounded(&bias_name),
+        along_outputs(),
+    ));
 
     layer.input.truncate(1);
     layer.input.extend([rounded(&weight_name), rounded(&bias_name)]);

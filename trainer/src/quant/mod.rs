@@ -35,3 +35,6 @@ pub enum QuantError {
     #[error("the value '{0}' is not finite during calibration: the weights have diverged")]
     NotFinite(String),
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,23 +63,23 @@ impl QuantRange {
 
 /// Counts of observed values in equal bins.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Histogram {
+pub(super) struct Histogram {
     /// Smallest value.
-    pub low: f32,
+    low: f32,
     /// Largest value.
-    pub high: f32,
+    high: f32,
     /// Values in each bin.
-    pub counts: Vec<u64>,
+    counts: Vec<u64>,
 }
 
 impl Histogram {
     /// Empty, for values from `low` to `high`.
-    pub fn new(low: f32, high: f32, bins: usize) -> Self {
+    pub(super) fn new(low: f32, high: f32, bins: usize) -> Self {
         Self { low, high, counts: vec![0; bins] }
     }
 
     /// Counts `values`.
-    pub fn add(&mut self, values: &[f32]) {
+    pub(super) fn add(&mut self, values: &[f32]) {
         let width = self.high - self.low;
         let last = self.counts.len().saturating_sub(1);
         for value in values {
@@ -96,7 +96,7 @@ impl Histogram {
     }
 
     /// The range by `method`.
-    pub fn range(&self, method: Method) -> QuantRange {
+    pub(super) fn range(&self, method: Method) -> QuantRange {
         match method {
             Method::MinMax => QuantRange::covering(self.low, self.high),
             Method::Percentile => self.percentile(),
@@ -130,7 +130,8 @@ impl Histogram {
                 if upper { (low, high * factor) } else { (low * factor, high) }
             };
             let best = candidates.map(shrunk).min_by(|&a, &b| {
-                self.error(QuantRange::covering(a.0, a.1)).total_cmp(&self.error(QuantRange::covering(b.0, b.1)))
+                self.error(QuantRange::covering(a.0, a.1))
+                    .total_cmp(&self.error(QuantRange::covering(b.0, b.1)))
             });
             (low, high) = best.unwrap_or((low, high));
         }

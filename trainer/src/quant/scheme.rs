@@ -19,9 +19,8 @@ pub struct Scheme {
 }
 
 /// Operators with an 8-bit form whose output gets a range of its own.
-const QUANTIZED: [&str; 9] = [
-    "Conv", "Gemm", "Add", "Mul", "Relu", "HardSwish", "HardSigmoid", "Sigmoid", "GlobalAveragePool",
-];
+const QUANTIZED: [&str; 9] =
+    ["Conv", "Gemm", "Add", "Mul", "Relu", "HardSwish", "HardSigmoid", "Sigmoid", "GlobalAveragePool"];
 /// Operators that pick or reorder numbers.
 const PASSING: [&str; 2] = ["MaxPool", "Flatten"];
 

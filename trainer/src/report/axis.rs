@@ -105,7 +105,9 @@ mod tests {
 
     #[test]
     fn odd_values_give_an_axis_all_the_same() {
-        for values in [vec![], vec![f64::NAN], vec![f64::INFINITY, 1.5], vec![-1e99, 1e99], vec![1e-30, 2e-30]] {
+        for values in
+            [vec![], vec![f64::NAN], vec![f64::INFINITY, 1.5], vec![-1e99, 1e99], vec![1e-30, 2e-30]]
+        {
             let axis = Axis::around(values.iter().copied(), 0.0, 10.0);
             assert!(!axis.ticks().is_empty(), "{values:?}");
             for (place, _) in axis.ticks() {

@@ -85,9 +85,8 @@ impl Lines<'_> {
     /// A value over the epochs; `None` if no epoch has it, so that the legend does not name it.
     fn of(&self, name: &str, value: fn(&EpochRecord) -> Option<f64>) -> Option<Series> {
         let epochs = self.records.iter().filter(|record| record.phase == self.phase);
-        let points: Vec<(f64, f64)> = epochs
-            .filter_map(|record| value(record).map(|value| (record.epoch as f64, value)))
-            .collect();
+        let points: Vec<(f64, f64)> =
+            epochs.filter_map(|record| value(record).map(|value| (record.epoch as f64, value))).collect();
         (!points.is_empty()).then(|| Series { name: name.to_owned(), points })
     }
 }

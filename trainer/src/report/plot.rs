@@ -63,8 +63,7 @@ pub fn curves_svg(panels: &[Panel]) -> String {
     let entries = panels.iter().map(|panel| panel.series.len() + usize::from(panel.target.is_some()));
     let lines = entries.max().unwrap_or(0).div_ceil(2);
     let height = LEGEND + LEGEND_LINE * lines as f64;
-    let (wide, tall) =
-        (WIDTH * columns as f64, height * panels.len().div_ceil(columns).max(1) as f64);
+    let (wide, tall) = (WIDTH * columns as f64, height * panels.len().div_ceil(columns).max(1) as f64);
     let titles: Vec<&str> = panels.iter().map(|panel| panel.title.as_str()).collect();
     let drawn = panels.iter().enumerate().map(|(index, panel)| {
         let x = WIDTH * (index % columns) as f64;
@@ -110,12 +109,14 @@ fn draw(panel: &Panel) -> String {
 
 fn draw_grid(x_axis: &Axis, y_axis: &Axis) -> String {
     let across = y_axis.ticks().into_iter().map(|(y, label)| {
-        let line = format!("<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\n");
+        let line =
+            format!("<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\n");
         line + &text(LEFT - 6.0, y + 4.0, "end", "tick", &label)
     });
     let along = x_axis.ticks().into_iter().map(|(x, label)| {
         let end = BOTTOM + 4.0;
-        let line = format!("<line class=\"frame\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{BOTTOM}\" y2=\"{end}\"/>\n");
+        let line =
+            format!("<line class=\"frame\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{BOTTOM}\" y2=\"{end}\"/>\n");
         line + &text(x, BOTTOM + 17.0, "middle", "tick", &label)
     });
     let frame = format!("<path class=\"frame\" d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\"/>\n");
@@ -163,7 +164,8 @@ fn draw_legend(panel: &Panel) -> String {
         let x = LEFT + LEGEND_COLUMN * (index % 2) as f64;
         let y = LEGEND + LEGEND_LINE * (index / 2) as f64;
         let (end, middle) = (x + 22.0, y - 4.0);
-        let line = format!("<line class=\"{class}\" x1=\"{x}\" x2=\"{end}\" y1=\"{middle}\" y2=\"{middle}\"/>\n");
+        let line =
+            format!("<line class=\"{class}\" x1=\"{x}\" x2=\"{end}\" y1=\"{middle}\" y2=\"{middle}\"/>\n");
         line + &text(x + 28.0, y, "start", "name", &shortened(name))
     });
     entries.collect()

@@ -101,7 +101,8 @@ impl EpochRecord {
             return "not validated".to_owned();
         };
         let mut text = format!("validation: accuracy {:.1} %", val.accuracy);
-        let parts = [("PxAP", val.pxap), ("IoU at 0.5", val.iou50), ("AUC-IoU", val.auc_iou), ("map area", val.area)];
+        let parts =
+            [("PxAP", val.pxap), ("IoU at 0.5", val.iou50), ("AUC-IoU", val.auc_iou), ("map area", val.area)];
         for (name, value) in parts {
             if let Some(value) = value {
                 text.push_str(&format!(", {name} {value:.1}"));
@@ -162,7 +163,8 @@ mod tests {
 
     #[test]
     fn half_a_line_a_diverged_loss_and_a_repeated_epoch_are_survived() {
-        let record = |loss| serde_json::to_string(&EpochRecord { epoch: 3, loss, ..EpochRecord::default() }).unwrap();
+        let record =
+            |loss| serde_json::to_string(&EpochRecord { epoch: 3, loss, ..EpochRecord::default() }).unwrap();
         let text = format!("{}\n{}\n{}", record(1.0), record(f64::NAN), &record(2.0)[..20]);
         let (records, unreadable) = read_records(&text);
         assert_eq!((records.len(), unreadable), (1, 1));

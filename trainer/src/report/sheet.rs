@@ -162,12 +162,7 @@ fn is_high(map: &GrayImage, x: u32, y: u32) -> bool {
 }
 
 /// Colours the pixels on one side of a region's border: its own outermost ones, or their neighbours outside.
-fn draw_border(
-    picture: &mut RgbImage,
-    region: impl Fn(u32, u32) -> bool,
-    inside: bool,
-    colour: Rgb<u8>,
-) {
+fn draw_border(picture: &mut RgbImage, region: impl Fn(u32, u32) -> bool, inside: bool, colour: Rgb<u8>) {
     let (width, height) = picture.dimensions();
     for (x, y, pixel) in picture.enumerate_pixels_mut() {
         let neighbours = [

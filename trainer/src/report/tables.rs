@@ -84,8 +84,7 @@ pub(super) fn sample_table(evaluation: &Evaluation) -> String {
 }
 
 fn header(names: &[&str]) -> String {
-    let cells: String =
-        names.iter().map(|name| format!("<th scope=\"col\">{}</th>", escape(name))).collect();
+    let cells: String = names.iter().map(|name| format!("<th scope=\"col\">{}</th>", escape(name))).collect();
     format!("<thead><tr>{cells}</tr></thead>\n")
 }
 

@@ -146,9 +146,8 @@ impl Checkpoint {
             entry.read_to_end(&mut part).map_err(bad)?;
             parts.insert(name, part);
         }
-        let contents = parts
-            .remove(CONTENTS)
-            .ok_or_else(|| CheckpointErrorKind::Contents(format!("no {CONTENTS}")))?;
+        let contents =
+            parts.remove(CONTENTS).ok_or_else(|| CheckpointErrorKind::Contents(format!("no {CONTENTS}")))?;
         let contents: Contents = serde_json::from_slice(&contents)
             .map_err(|error| CheckpointErrorKind::Contents(error.to_string()))?;
         for (name, hash) in &contents.sha256 {

@@ -8,7 +8,9 @@ const GUIDANCE: f64 = 1.5;
 /// A warning if the mean area of the maps says that the selector has given up.
 pub(super) fn map_warning(area: f64) -> Option<String> {
     if !area.is_finite() {
-        return Some(format!("the map's mean is {area}: training has diverged. Lower learning-rate, or resume from the best checkpoint with another seed"));
+        return Some(format!(
+            "the map's mean is {area}: training has diverged. Lower learning-rate, or resume from the best checkpoint with another seed"
+        ));
     }
     if area < COLLAPSED {
         return Some(format!(

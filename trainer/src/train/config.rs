@@ -177,7 +177,11 @@ impl TrainConfig {
             return refuse("size", self.size.to_string(), "must be between 32 and 1024");
         }
         if self.size % 16 != 0 {
-            return refuse("size", self.size.to_string(), "must be a multiple of 16, the selector's coarsest stride");
+            return refuse(
+                "size",
+                self.size.to_string(),
+                "must be a multiple of 16, the selector's coarsest stride",
+            );
         }
         if self.batch < 2 {
             return refuse("batch", self.batch.to_string(), "BatchNorm needs at least 2 pictures");
@@ -188,10 +192,8 @@ impl TrainConfig {
         if self.epochs == 0 {
             return refuse("epochs", "0".into(), "must be at least 1");
         }
-        let rates = [
-            ("learning-rate", self.learning_rate),
-            ("detector-learning-rate", self.detector_learning_rate),
-        ];
+        let rates =
+            [("learning-rate", self.learning_rate), ("detector-learning-rate", self.detector_learning_rate)];
         for (key, rate) in rates {
             if !(rate > 0.0 && rate <= 1.0) {
                 return refuse(key, rate.to_string(), "must be above 0 and at most 1");
@@ -201,7 +203,11 @@ impl TrainConfig {
             return refuse("paste", self.paste.to_string(), "is a share between 0 and 1");
         }
         if !(0.0..=1.0).contains(&self.selector_momentum) {
-            return refuse("selector-momentum", self.selector_momentum.to_string(), "must be between 0 and 1");
+            return refuse(
+                "selector-momentum",
+                self.selector_momentum.to_string(),
+                "must be between 0 and 1",
+            );
         }
         let numbers = [
             ("weight-decay", self.weight_decay),
@@ -221,7 +227,11 @@ impl TrainConfig {
             }
         }
         if !(0.0..1.0).contains(&self.objective.target_area) {
-            return refuse("objective.target-area", self.objective.target_area.to_string(), "is a share between 0 and 1");
+            return refuse(
+                "objective.target-area",
+                self.objective.target_area.to_string(),
+                "is a share between 0 and 1",
+            );
         }
         Ok(())
     }

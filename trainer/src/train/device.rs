@@ -44,7 +44,9 @@ pub enum DeviceError {
     )]
     NoBackend,
     /// No such GPU was found.
-    #[error("there is no GPU number {number}; found: {found}. Check the driver ('vulkaninfo --summary'), or use --device cpu")]
+    #[error(
+        "there is no GPU number {number}; found: {found}. Check the driver ('vulkaninfo --summary'), or use --device cpu"
+    )]
     NotFound {
         /// The wanted number.
         number: usize,

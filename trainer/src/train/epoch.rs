@@ -71,7 +71,11 @@ impl EpochRun<'_> {
         let seconds = started.elapsed().as_secs_f64();
         let images = (total - first) * run.feed.batch;
         let means = position.sums.divided(total as f64);
-        progress.finish(&format!("{seconds:.0} s, {:.0} images/s: {}", images as f64 / seconds.max(1e-9), describe(&means)));
+        progress.finish(&format!(
+            "{seconds:.0} s, {:.0} images/s: {}",
+            images as f64 / seconds.max(1e-9),
+            describe(&means)
+        ));
         if let Some(reason) = run.interruption().filter(|_| position.epoch + 1 < self.epochs) {
             // The epoch is whole: validated and written first, then the next one stops at once.
             eprintln!("stopping after this epoch: {reason}");

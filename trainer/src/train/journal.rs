@@ -55,8 +55,7 @@ impl Journal {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
         let file = std::fs::OpenOptions::new().append(true).create(true).open(&self.path);
-        file.and_then(|mut file| file.write_all(&line))
-            .with_context(|| self.path.display().to_string())?;
+        file.and_then(|mut file| file.write_all(&line)).with_context(|| self.path.display().to_string())?;
         self.records.push(record.clone());
         Ok(())
     }

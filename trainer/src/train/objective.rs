@@ -201,9 +201,8 @@ impl InnerParts {
             Completeness::Hinge => relu(loss_p.clone() - loss_d.clone() + objective.gap),
             Completeness::Paper => loss_d.clone().neg(),
         };
-        let total = loss_p.clone()
-            + completeness.clone() * objective.alpha
-            + area_penalty.clone() * objective.beta;
+        let total =
+            loss_p.clone() + completeness.clone() * objective.alpha + area_penalty.clone() * objective.beta;
         Self {
             loss_p,
             loss_d,

@@ -57,7 +57,7 @@ impl Progress {
 }
 
 /// The loss parts in a few words.
-pub fn describe(losses: &Losses) -> String {
+pub(super) fn describe(losses: &Losses) -> String {
     if losses.area == 0.0 && losses.detector == 0.0 {
         return format!("loss {:.3}, train accuracy {:.1} %", losses.total, 100.0 * losses.accuracy);
     }

@@ -86,8 +86,13 @@ pub fn train(
     let last = checkpoint_path(&paths.out, "last");
     let checkpoint = match (paths.resume, last.is_file()) {
         (true, true) => Some(Checkpoint::read(&last)?),
-        (true, false) => bail!("{}: there is nothing to resume (no last.ckpt). Start the run without --resume", paths.out.display()),
-        (false, true) => bail!("{} holds a run already. Use --resume to go on, or another --out", paths.out.display()),
+        (true, false) => bail!(
+            "{}: there is nothing to resume (no last.ckpt). Start the run without --resume",
+            paths.out.display()
+        ),
+        (false, true) => {
+            bail!("{} holds a run already. Use --resume to go on, or another --out", paths.out.display())
+        }
         (false, false) => None,
     };
     std::fs::create_dir_all(&paths.out)
@@ -96,10 +101,15 @@ pub fn train(
     let networks = Networks::new(config, run.info.classes.len(), &run.device);
     let (networks, position) = match &checkpoint {
         Some(checkpoint) => {
-            let networks = networks.restore(checkpoint).map_err(|kind| {
-                super::checkpoint::CheckpointError { path: last.clone(), kind }
-            })?;
-            eprintln!("resuming in {} epoch {}, batch {}", checkpoint.position.phase.name(), checkpoint.position.epoch + 1, checkpoint.position.batch);
+            let networks = networks
+                .restore(checkpoint)
+                .map_err(|kind| super::checkpoint::CheckpointError { path: last.clone(), kind })?;
+            eprintln!(
+                "resuming in {} epoch {}, batch {}",
+                checkpoint.position.phase.name(),
+                checkpoint.position.epoch + 1,
+                checkpoint.position.batch
+            );
             (networks, checkpoint.position)
         }
         None => (import(networks, config, paths)?, Position::default()),
@@ -182,7 +192,10 @@ fn prepare<'a>(
         let before = RunInfo::read(&paths.out)?;
         let moved = RunInfo { device: info.device.clone(), sources: info.sources.clone(), ..before };
         if moved != info {
-            bail!("{}: the data are not those that the run was started with (see run.json). Bring them back, or start a new run", paths.data.display());
+            bail!(
+                "{}: the data are not those that the run was started with (see run.json). Bring them back, or start a new run",
+                paths.data.display()
+            );
         }
     } else {
         info.write(&paths.out)?;
@@ -236,7 +249,11 @@ impl Run<'_> {
             };
             if position.epoch >= epochs {
                 if position.phase == Phase::Comet {
-                    return Ok(Outcome { best: position.best, reason: "all epochs are done", finished: true });
+                    return Ok(Outcome {
+                        best: position.best,
+                        reason: "all epochs are done",
+                        finished: true,
+                    });
                 }
                 (networks, position) = self.start_comet(networks, position)?;
                 continue;
@@ -261,7 +278,11 @@ impl Run<'_> {
     }
 
     /// From the detector's training to COMET's.
-    fn start_comet(&self, mut networks: Networks, position: Position) -> anyhow::Result<(Networks, Position)> {
+    fn start_comet(
+        &self,
+        mut networks: Networks,
+        position: Position,
+    ) -> anyhow::Result<(Networks, Position)> {
         if self.config.warm_start {
             networks = networks.warm_start_predictor().map_err(anyhow::Error::from)?;
         }
@@ -274,7 +295,12 @@ impl Run<'_> {
         before + self.started.elapsed().as_secs_f64()
     }
 
-    pub(super) fn save(&self, networks: &Networks, position: &mut Position, before: f64) -> anyhow::Result<()> {
+    pub(super) fn save(
+        &self,
+        networks: &Networks,
+        position: &mut Position,
+        before: f64,
+    ) -> anyhow::Result<()> {
         position.seconds = self.seconds(before);
         let checkpoint = networks.checkpoint(*position).map_err(anyhow::Error::from)?;
         Ok(checkpoint.write(&checkpoint_path(&self.paths.out, "last"))?)
@@ -286,8 +312,7 @@ impl Run<'_> {
             return Some("it was interrupted");
         }
         let limit = self.config.max_minutes * 60.0;
-        (limit > 0.0 && self.started.elapsed().as_secs_f64() >= limit)
-            .then_some("max-minutes is over")
+        (limit > 0.0 && self.started.elapsed().as_secs_f64() >= limit).then_some("max-minutes is over")
     }
 
     fn early_end(&self, position: &Position) -> Option<&'static str> {
@@ -371,12 +396,8 @@ impl Run<'_> {
 
     fn validate(&self, networks: &Networks) -> anyhow::Result<Evaluation> {
         let mut subject = BurnSubject::snapshot(&networks.comet, &self.info.classes, &self.device);
-        let options = EvaluationOptions {
-            batch: VALIDATION_BATCH,
-            seed: self.config.seed,
-            full: false,
-            keep: SHEET,
-        };
+        let options =
+            EvaluationOptions { batch: VALIDATION_BATCH, seed: self.config.seed, full: false, keep: SHEET };
         evaluate(&mut subject, &self.validation, &self.info.preprocess, &options, &mut |_, _| {})
     }
 

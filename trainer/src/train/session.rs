@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, ModuleOptimizer};
-use burn::grad_clipping::GradientClippingConfig;
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Device};
 use comet_edge::image::Preprocess;
@@ -84,8 +84,7 @@ impl RunInfo {
     pub(super) fn read(run: &Path) -> Result<Self, RunError> {
         let path = run.join("run.json");
         let text = fs::read_to_string(&path).map_err(|_| RunError::NoRun(run.to_owned()))?;
-        serde_json::from_str(&text)
-            .map_err(|error| RunError::File { path, fault: error.to_string() })
+        serde_json::from_str(&text).map_err(|error| RunError::File { path, fault: error.to_string() })
     }
 }
 
@@ -109,8 +108,8 @@ impl Networks {
         device.seed(config.seed);
         let networks = comet_config(config, classes);
         let optimizer = || {
-            let clipping = (config.clip_norm > 0.0)
-                .then(|| GradientClippingConfig::Norm(config.clip_norm as f32));
+            let clipping =
+                (config.clip_norm > 0.0).then(|| GradientClippingConfig::Norm(config.clip_norm as f32));
             // Burn's default epsilon is 1e-5; PyTorch's is used here.
             AdamWConfig::new()
                 .with_epsilon(1e-8)

@@ -77,13 +77,7 @@ pub(super) fn grow(side: f32, rng: &mut ChaCha8Rng) -> Option<Vec<Shape>> {
 }
 
 /// A pointed leaf that leaves the stem at `place`, to the side `turn` (1 or -1) says.
-fn grow_leaf(
-    stem: &StemLine,
-    place: f32,
-    turn: f32,
-    side: f32,
-    rng: &mut ChaCha8Rng,
-) -> Option<Shape> {
+fn grow_leaf(stem: &StemLine, place: f32, turn: f32, side: f32, rng: &mut ChaCha8Rng) -> Option<Shape> {
     let root = stem.at(place);
     let angle = stem.direction(place) + turn * between(rng, 0.6, 1.3);
     let length = side * between(rng, 0.17, 0.28);
@@ -98,12 +92,7 @@ fn grow_leaf(
 }
 
 /// The flower head: a ring of petals, then the centre over their roots.
-fn grow_flower(
-    head: Point,
-    radius: f32,
-    rng: &mut ChaCha8Rng,
-    shapes: &mut Vec<Shape>,
-) -> Option<()> {
+fn grow_flower(head: Point, radius: f32, rng: &mut ChaCha8Rng, shapes: &mut Vec<Shape>) -> Option<()> {
     // A head seen a little from the side: flattened along a random axis, about its own middle.
     let axis = between(rng, 0.0, 180.0);
     let facing = Transform::from_translate(-head.x, -head.y)
@@ -152,22 +141,8 @@ fn blade(root: Point, angle: f32, length: f32, half_width: f32, fullness: f32) -
 
     let mut outline = PathBuilder::new();
     outline.move_to(root.x, root.y);
-    outline.cubic_to(
-        near_left.x,
-        near_left.y,
-        far_left.x,
-        far_left.y,
-        tip.x,
-        tip.y,
-    );
-    outline.cubic_to(
-        far_right.x,
-        far_right.y,
-        near_right.x,
-        near_right.y,
-        root.x,
-        root.y,
-    );
+    outline.cubic_to(near_left.x, near_left.y, far_left.x, far_left.y, tip.x, tip.y);
+    outline.cubic_to(far_right.x, far_right.y, near_right.x, near_right.y, root.x, root.y);
     outline.close();
     outline.finish()
 }
@@ -175,8 +150,5 @@ fn blade(root: Point, angle: f32, length: f32, half_width: f32, fullness: f32) -
 /// The point reached from `from` by going `forward` at `angle` and `sideways` across it.
 pub(super) fn step(from: Point, angle: f32, forward: f32, sideways: f32) -> Point {
     let (sin, cos) = angle.sin_cos();
-    Point::from_xy(
-        from.x + forward * cos - sideways * sin,
-        from.y + forward * sin + sideways * cos,
-    )
+    Point::from_xy(from.x + forward * cos - sideways * sin, from.y + forward * sin + sideways * cos)
 }

@@ -13,9 +13,7 @@ use super::palette::{Rgb, Shade, bytes, mix};
 pub(super) fn paint(canvas: &mut Pixmap, rng: &mut ChaCha8Rng) {
     let (from, to) = (pale_colour(rng), pale_colour(rng));
     let (sin, cos) = between(rng, 0.0, TAU).sin_cos();
-    let blobs: Vec<Blob> = (0..rng.random_range(3..=8_u8))
-        .map(|_| Blob::random(rng))
-        .collect();
+    let blobs: Vec<Blob> = (0..rng.random_range(3..=8_u8)).map(|_| Blob::random(rng)).collect();
     let coarse = SmoothNoise::random(4, between(rng, 0.03, 0.15), rng);
     let fine = SmoothNoise::random(12, between(rng, 0.02, 0.09), rng);
 
@@ -90,22 +88,16 @@ struct SmoothNoise {
 
 impl SmoothNoise {
     fn random(cells: usize, amplitude: f32, rng: &mut ChaCha8Rng) -> Self {
-        let corners = (0..(cells + 1) * (cells + 1))
-            .map(|_| between(rng, -1.0, 1.0))
-            .collect();
-        Self {
-            cells,
-            amplitude,
-            corners,
-        }
+        let corners = (0..(cells + 1) * (cells + 1)).map(|_| between(rng, -1.0, 1.0)).collect();
+        Self { cells, amplitude, corners }
     }
 
     /// The noise at a point of the unit square, between plus and minus the amplitude.
     fn at(&self, x: f32, y: f32) -> f32 {
         let (column, along) = self.cell(x);
         let (row, down) = self.cell(y);
-        let top = self.corner(column, row)
-            + (self.corner(column + 1, row) - self.corner(column, row)) * along;
+        let top =
+            self.corner(column, row) + (self.corner(column + 1, row) - self.corner(column, row)) * along;
         let bottom = self.corner(column, row + 1)
             + (self.corner(column + 1, row + 1) - self.corner(column, row + 1)) * along;
         self.amplitude * (top + (bottom - top) * down)

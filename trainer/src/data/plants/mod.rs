@@ -129,10 +129,7 @@ mod tests {
                 assert!(mask.as_raw().iter().all(|&v| v == 0 || v == 255));
                 let white = mask.as_raw().iter().filter(|&&v| v == 255).count();
                 let share = white as f32 / mask.as_raw().len() as f32;
-                assert!(
-                    (0.01..=0.40).contains(&share),
-                    "{variant} {index}: area {share}"
-                );
+                assert!((0.01..=0.40).contains(&share), "{variant} {index}: area {share}");
             }
         }
         Ok(())
@@ -154,11 +151,7 @@ mod tests {
                 let seen = palette::hue(sum);
                 let nearest = palette::nearest_tint(seen);
                 let wanted = variant.target(plant.class).map(|(_, tint)| tint.name);
-                assert_eq!(
-                    Some(nearest),
-                    wanted,
-                    "{variant} {index}: hue {seen} degrees"
-                );
+                assert_eq!(Some(nearest), wanted, "{variant} {index}: hue {seen} degrees");
             }
         }
         Ok(())

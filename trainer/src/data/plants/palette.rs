@@ -18,30 +18,12 @@ pub(super) struct Tint {
 /// No two hues lie closer than 28 degrees and none closer than 46 to the greens below, so that the
 /// variation and the light added on top never turn one colour into another.
 pub(super) static TINTS: [Tint; 6] = [
-    Tint {
-        name: "blue",
-        hue: 216.0,
-    },
-    Tint {
-        name: "orange",
-        hue: 28.0,
-    },
-    Tint {
-        name: "pink",
-        hue: 324.0,
-    },
-    Tint {
-        name: "purple",
-        hue: 270.0,
-    },
-    Tint {
-        name: "red",
-        hue: 0.0,
-    },
-    Tint {
-        name: "yellow",
-        hue: 56.0,
-    },
+    Tint { name: "blue", hue: 216.0 },
+    Tint { name: "orange", hue: 28.0 },
+    Tint { name: "pink", hue: 324.0 },
+    Tint { name: "purple", hue: 270.0 },
+    Tint { name: "red", hue: 0.0 },
+    Tint { name: "yellow", hue: 56.0 },
 ];
 
 impl Tint {
@@ -105,11 +87,7 @@ pub(super) type Rgb = [f32; 3];
 /// The colour a share `weight` of the way from one to another.
 pub(super) fn mix(from: Rgb, to: Rgb, weight: f32) -> Rgb {
     let ([r, g, b], [to_r, to_g, to_b]) = (from, to);
-    [
-        r + (to_r - r) * weight,
-        g + (to_g - g) * weight,
-        b + (to_b - b) * weight,
-    ]
+    [r + (to_r - r) * weight, g + (to_g - g) * weight, b + (to_b - b) * weight]
 }
 
 /// The colour in the 8 bits a picture holds; what lies outside is cut off.
@@ -142,10 +120,7 @@ pub(super) fn nearest_tint(hue: f32) -> &'static str {
         let turn = (tint.hue - hue).rem_euclid(360.0);
         turn.min(360.0 - turn)
     };
-    TINTS
-        .iter()
-        .min_by(|a, b| apart(a).total_cmp(&apart(b)))
-        .map_or("", |tint| tint.name)
+    TINTS.iter().min_by(|a, b| apart(a).total_cmp(&apart(b))).map_or("", |tint| tint.name)
 }
 
 #[cfg(test)]
@@ -155,11 +130,7 @@ mod tests {
     #[test]
     fn a_hue_survives_the_way_through_rgb() {
         for degrees in [0.0_f32, 28.0, 56.0, 120.0, 216.0, 324.0] {
-            let shade = Shade {
-                hue: degrees,
-                saturation: 0.8,
-                value: 0.9,
-            };
+            let shade = Shade { hue: degrees, saturation: 0.8, value: 0.9 };
             assert!((hue(shade.rgb()) - degrees).abs() < 0.1, "{degrees}");
         }
     }

@@ -43,12 +43,7 @@ pub struct Plant {
 /// # Errors
 ///
 /// When the variant has no such class, or the size is outside [`SIZES`].
-pub fn render(
-    variant: Variant,
-    class: usize,
-    size: u32,
-    rng: &mut ChaCha8Rng,
-) -> Result<Plant, PlantError> {
+pub fn render(variant: Variant, class: usize, size: u32, rng: &mut ChaCha8Rng) -> Result<Plant, PlantError> {
     if !SIZES.contains(&size) {
         return Err(PlantError::Size { size });
     }
@@ -65,29 +60,12 @@ pub fn render(
     for shape in &shapes {
         // Drawn for every shape, so that the class does not change what the generator gives next.
         let stray = between(rng, -GREEN_SPREAD, GREEN_SPREAD);
-        let shade = if shape.organ == target {
-            telling
-        } else {
-            green.turned(stray)
-        };
-        let paint = Paint {
-            shader: shading(shape, shade),
-            ..Paint::default()
-        };
-        canvas.fill_path(
-            &shape.path,
-            &paint,
-            FillRule::Winding,
-            Transform::identity(),
-            None,
-        );
+        let shade = if shape.organ == target { telling } else { green.turned(stray) };
+        let paint = Paint { shader: shading(shape, shade), ..Paint::default() };
+        canvas.fill_path(&shape.path, &paint, FillRule::Winding, Transform::identity(), None);
     }
 
-    Ok(Plant {
-        mask: visible_part(&shapes, target, size)?,
-        image: light(&canvas, rng),
-        class,
-    })
+    Ok(Plant { mask: visible_part(&shapes, target, size)?, image: light(&canvas, rng), class })
 }
 
 /// The colour of a shape, darker at its root than at its tip.
@@ -96,18 +74,9 @@ fn shading(shape: &Shape, shade: Shade) -> Shader<'static> {
         let [r, g, b] = palette::bytes(shade.lit(shape.lightness * factor).rgb());
         Color::from_rgba8(r, g, b, 255)
     };
-    let stops = vec![
-        GradientStop::new(0.0, colour(0.84)),
-        GradientStop::new(1.0, colour(1.0)),
-    ];
-    LinearGradient::new(
-        shape.root,
-        shape.tip,
-        stops,
-        SpreadMode::Pad,
-        Transform::identity(),
-    )
-    .unwrap_or(Shader::SolidColor(colour(1.0)))
+    let stops = vec![GradientStop::new(0.0, colour(0.84)), GradientStop::new(1.0, colour(1.0))];
+    LinearGradient::new(shape.root, shape.tip, stops, SpreadMode::Pad, Transform::identity())
+        .unwrap_or(Shader::SolidColor(colour(1.0)))
 }
 
 /// The mask of the pixels whose middle shows the part.
@@ -117,23 +86,9 @@ fn shading(shape: &Shape, shade: Shade) -> Shader<'static> {
 fn visible_part(shapes: &[Shape], target: Organ, size: u32) -> Result<GrayImage, PlantError> {
     let mut stencil = Pixmap::new(size, size).ok_or(PlantError::Size { size })?;
     for shape in shapes {
-        let colour = if shape.organ == target {
-            Color::WHITE
-        } else {
-            Color::BLACK
-        };
-        let paint = Paint {
-            shader: Shader::SolidColor(colour),
-            anti_alias: false,
-            ..Paint::default()
-        };
-        stencil.fill_path(
-            &shape.path,
-            &paint,
-            FillRule::Winding,
-            Transform::identity(),
-            None,
-        );
+        let colour = if shape.organ == target { Color::WHITE } else { Color::BLACK };
+        let paint = Paint { shader: Shader::SolidColor(colour), anti_alias: false, ..Paint::default() };
+        stencil.fill_path(&shape.path, &paint, FillRule::Winding, Transform::identity(), None);
     }
     let mut mask = GrayImage::new(size, size);
     for (out, pixel) in mask.pixels_mut().zip(stencil.pixels()) {
@@ -159,11 +114,7 @@ fn light(canvas: &Pixmap, rng: &mut ChaCha8Rng) -> RgbImage {
         let (dx, dy) = (x as f32 / half - 1.0, y as f32 / half - 1.0);
         let strength = gain * (1.0 + slope * (dx * cos + dy * sin));
         let [red, green, blue] = balance;
-        let channels = [
-            (pixel.red(), red),
-            (pixel.green(), green),
-            (pixel.blue(), blue),
-        ];
+        let channels = [(pixel.red(), red), (pixel.green(), green), (pixel.blue(), blue)];
         *out = Rgb(channels.map(|(value, balance)| {
             // The difference of two even draws: centred on zero, small values the likeliest.
             let grain = noise * (rng.random::<f32>() - rng.random::<f32>());

@@ -48,12 +48,7 @@ impl StemLine {
         let margin = side * 0.02;
         let across = between(rng, margin - left, side - margin - right);
         let down = between(rng, margin - top, side - margin - bottom);
-        for point in [
-            &mut stem.foot,
-            &mut stem.low,
-            &mut stem.high,
-            &mut stem.head,
-        ] {
+        for point in [&mut stem.foot, &mut stem.low, &mut stem.high, &mut stem.head] {
             *point = Point::from_xy(point.x + across, point.y + down);
         }
         stem
@@ -81,19 +76,8 @@ impl StemLine {
     pub(super) fn shape(&self) -> Option<Shape> {
         let mut line = PathBuilder::new();
         line.move_to(self.foot.x, self.foot.y);
-        line.cubic_to(
-            self.low.x,
-            self.low.y,
-            self.high.x,
-            self.high.y,
-            self.head.x,
-            self.head.y,
-        );
-        let pen = Stroke {
-            width: self.width,
-            line_cap: LineCap::Round,
-            ..Stroke::default()
-        };
+        line.cubic_to(self.low.x, self.low.y, self.high.x, self.high.y, self.head.x, self.head.y);
+        let pen = Stroke { width: self.width, line_cap: LineCap::Round, ..Stroke::default() };
         Some(Shape {
             organ: Organ::Stem,
             path: line.finish()?.stroke(&pen, 1.0)?,

@@ -20,9 +20,7 @@ impl Variant {
     /// The names of the classes, sorted; the place in the list is the index of the class.
     #[must_use]
     pub fn classes(self) -> Vec<String> {
-        self.targets()
-            .map(|(organ, tint)| format!("{}-{}", organ.name(), tint.name))
-            .collect()
+        self.targets().map(|(organ, tint)| format!("{}-{}", organ.name(), tint.name)).collect()
     }
 
     /// The part and the colour that make the class, or nothing where there is no such class.
@@ -36,9 +34,7 @@ impl Variant {
             Self::Single => &[Organ::Flower],
             Self::Double => &[Organ::Flower, Organ::Stem],
         };
-        organs
-            .iter()
-            .flat_map(|&organ| TINTS.iter().map(move |&tint| (organ, tint)))
+        organs.iter().flat_map(|&organ| TINTS.iter().map(move |&tint| (organ, tint)))
     }
 }
 
@@ -58,9 +54,7 @@ impl FromStr for Variant {
         match text {
             "single" => Ok(Self::Single),
             "double" => Ok(Self::Double),
-            other => Err(PlantError::Variant {
-                given: other.to_owned(),
-            }),
+            other => Err(PlantError::Variant { given: other.to_owned() }),
         }
     }
 }

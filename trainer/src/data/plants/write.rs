@@ -78,9 +78,7 @@ pub fn write_set(
     progress: &mut dyn FnMut(usize),
 ) -> Result<WriteSummary, PlantError> {
     if !is_plain_name(&set.split) {
-        return Err(PlantError::Split {
-            split: set.split.clone(),
-        });
+        return Err(PlantError::Split { split: set.split.clone() });
     }
     if !super::SIZES.contains(&set.size) {
         return Err(PlantError::Size { size: set.size });
@@ -90,10 +88,7 @@ pub fn write_set(
     let mut classes: Vec<(String, usize)> = Vec::new();
     for name in set.variant.classes() {
         for folder in [images.join(&name), masks.join(&name)] {
-            fs::create_dir_all(&folder).map_err(|source| PlantError::Folder {
-                path: folder,
-                source,
-            })?;
+            fs::create_dir_all(&folder).map_err(|source| PlantError::Folder { path: folder, source })?;
         }
         classes.push((name, 0));
     }
@@ -116,11 +111,7 @@ pub fn write_set(
             progress(written);
         }
     }
-    Ok(WriteSummary {
-        images,
-        masks,
-        classes,
-    })
+    Ok(WriteSummary { images, masks, classes })
 }
 
 /// Whether a name stays one folder deep wherever it is joined to a path.
@@ -140,8 +131,7 @@ fn save(image: &DynamicImage, path: PathBuf) -> Result<(), PlantError> {
         return Err(PlantError::Encode { path, source });
     }
     let partial = path.with_extension("partial");
-    let moved =
-        fs::write(&partial, encoded.into_inner()).and_then(|()| fs::rename(&partial, &path));
+    let moved = fs::write(&partial, encoded.into_inner()).and_then(|()| fs::rename(&partial, &path));
     moved.map_err(|source| PlantError::File { path, source })
 }
 
@@ -151,13 +141,7 @@ mod tests {
     use std::error::Error;
 
     fn set(count: usize) -> PlantSet {
-        PlantSet {
-            variant: Variant::Double,
-            count,
-            size: 64,
-            seed: 5,
-            split: "train".to_owned(),
-        }
+        PlantSet { variant: Variant::Double, count, size: 64, seed: 5, split: "train".to_owned() }
     }
 
     #[test]
@@ -188,25 +172,16 @@ mod tests {
         write_set(few.path(), &set(3), &mut |_| ())?;
         write_set(many.path(), &set(20), &mut |_| ())?;
         let file = "images/train/flower-pink/5-2.png";
-        assert_eq!(
-            fs::read(few.path().join(file))?,
-            fs::read(many.path().join(file))?
-        );
+        assert_eq!(fs::read(few.path().join(file))?, fs::read(many.path().join(file))?);
         Ok(())
     }
 
     #[test]
     fn a_split_outside_its_folder_is_refused() {
         for split in ["", ".", "..", "../train", "/train", "a/b", "train/"] {
-            let set = PlantSet {
-                split: split.to_owned(),
-                ..set(1)
-            };
+            let set = PlantSet { split: split.to_owned(), ..set(1) };
             let written = write_set(Path::new("never-made"), &set, &mut |_| ());
-            assert!(
-                matches!(written, Err(PlantError::Split { .. })),
-                "{split:?}"
-            );
+            assert!(matches!(written, Err(PlantError::Split { .. })), "{split:?}");
         }
         assert!(!Path::new("never-made").exists());
     }
