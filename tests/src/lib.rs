@@ -1,1 +1,25 @@
-//! stub
+//! What the end-to-end tests share.
+//!
+//! [`program`] starts the programs and ends them in time, [`fixture`] makes a small data set and a small run,
+//! [`small_model`] builds a model file by hand, [`network`] looks into Burn modules, [`json`] looks at the order
+//! of keys, and [`random`] gives the same numbers everywhere.
+
+pub mod fixture;
+pub mod json;
+pub mod network;
+pub mod program;
+pub mod random;
+pub mod small_model;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}
+
+/// A shipped model file: `models/<name>`.
+pub fn shipped_model(name: &str) -> PathBuf {
+    repository().join("models").join(name)
+}

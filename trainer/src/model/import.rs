@@ -80,8 +80,8 @@ fn import<M: ModuleSnapshot>(
     name: &'static str,
     expected: &'static str,
 ) -> Result<usize, ImportError> {
-    let remapper = KeyRemapper::from_patterns(rules.iter().cloned().collect())
-        .map_err(|error| ImportError::Rules(error.to_string()))?;
+    let remapper =
+        KeyRemapper::from_patterns(rules.to_vec()).map_err(|error| ImportError::Rules(error.to_string()))?;
     let unreadable = |fault: String| ImportError::Unreadable { path: path.to_owned(), fault };
     let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default();
     if !path.is_file() {

@@ -176,7 +176,7 @@ impl TrainConfig {
         if !(32..=1024).contains(&self.size) {
             return refuse("size", self.size.to_string(), "must be between 32 and 1024");
         }
-        if self.size % 16 != 0 {
+        if !self.size.is_multiple_of(16) {
             return refuse(
                 "size",
                 self.size.to_string(),

@@ -9,6 +9,7 @@ mod epoch;
 mod gpu;
 mod journal;
 mod objective;
+mod prepare;
 mod progress;
 mod run;
 mod schedule;

@@ -109,7 +109,7 @@ impl Networks {
         let networks = comet_config(config, classes);
         let optimizer = || {
             let clipping =
-                (config.clip_norm > 0.0).then(|| GradientClippingConfig::Norm(config.clip_norm as f32));
+                (config.clip_norm > 0.0).then_some(GradientClippingConfig::Norm(config.clip_norm as f32));
             // Burn's default epsilon is 1e-5; PyTorch's is used here.
             AdamWConfig::new()
                 .with_epsilon(1e-8)
