@@ -1,8 +1,9 @@
 //! What the end-to-end tests share.
 //!
 //! [`program`] starts the programs and ends them in time, [`fixture`] makes a small data set and a small run,
-//! [`small_model`] builds a model file by hand, [`network`] looks into Burn modules, [`json`] looks at the order
-//! of keys, and [`random`] gives the same numbers everywhere.
+//! [`small_model`] builds a model file by hand, [`network`] looks into Burn modules, [`torch`] knows
+//! PyTorch's names of their tensors, [`json`] looks at the order of keys, and [`random`] gives the same numbers
+//! everywhere.
 
 pub mod fixture;
 pub mod json;
@@ -10,6 +11,7 @@ pub mod network;
 pub mod program;
 pub mod random;
 pub mod small_model;
+pub mod torch;
 
 use std::path::{Path, PathBuf};
 

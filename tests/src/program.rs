@@ -222,12 +222,17 @@ impl Running {
         text(&self.stdout)
     }
 
+    /// Standard error so far.
+    pub fn stderr(&self) -> String {
+        text(&self.stderr)
+    }
+
     /// Waits until `condition` holds; a program that ends before is an error.
     pub fn wait_until(&mut self, what: &str, mut condition: impl FnMut(&Self) -> bool) -> anyhow::Result<()> {
         let deadline = Instant::now() + self.limit;
         while !condition(self) {
             if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended ({status}) before {what}\n{}", self.shown, text(&self.stderr));
+                bail!("{} ended ({status}) before {what}\n{}", self.shown, self.stderr());
             }
             ensure!(Instant::now() < deadline, "{}: {what} did not come", self.shown);
             sleep(POLL);
@@ -255,7 +260,7 @@ impl Running {
                 break status;
             }
             if Instant::now() >= deadline {
-                bail!("{} did not end within {:?}\n{}", self.shown, self.limit, text(&self.stderr));
+                bail!("{} did not end within {:?}\n{}", self.shown, self.limit, self.stderr());
             }
             sleep(POLL);
         };

@@ -94,6 +94,17 @@ pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.to_owned(), r#type, i: value, ..AttributeProto::default() }
 }
 
+/// An attribute with a text.
+pub fn text(name: &str, value: &str) -> AttributeProto {
+    let r#type = AttributeType::String as i32;
+    AttributeProto {
+        name: name.to_owned(),
+        r#type,
+        s: value.as_bytes().to_vec(),
+        ..AttributeProto::default()
+    }
+}
+
 /// An attribute with a list of integers.
 pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
     let r#type = AttributeType::Ints as i32;

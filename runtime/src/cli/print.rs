@@ -7,7 +7,11 @@ use anyhow::Context;
 use serde::Serialize;
 
 /// Says something on stderr. If nobody can hear it, the program goes on.
+///
+/// Names come from files and devices: what would command a terminal is shown as `?`.
 pub(super) fn say(text: impl Display) {
+    let harmless = |c: char| if c.is_control() && c != '\n' { '?' } else { c };
+    let text: String = text.to_string().chars().map(harmless).collect();
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 

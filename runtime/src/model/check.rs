@@ -7,8 +7,10 @@ use super::file::ModelErrorKind;
 use super::manifest::Manifest;
 use crate::engine::proto::{GraphProto, ModelProto, TensorProto, dimensions};
 
-/// The largest number of nodes in a graph; the full pair has about 500.
-pub const MAX_NODES: usize = 20_000;
+/// The largest number of nodes in a graph. The engine's preparation takes more than linear time in it.
+pub const MAX_NODES: usize = 1_000;
+/// The largest number in an attribute, and the largest side that a Resize may ask for.
+const MAX_NUMBER: i64 = 4_096;
 /// The largest side of the input.
 const MAX_SIDE: u32 = 4_096;
 const MAX_CLASSES: usize = 100_000;
@@ -20,7 +22,6 @@ const OPERATORS: &[&str] = &[
     "BatchNormalization",
     "Cast",
     "Clip",
-    "Concat",
     "Constant",
     "Conv",
     "DequantizeLinear",
@@ -61,6 +62,7 @@ pub(super) fn check_graph(
         return structure("it defines functions or training graphs".into());
     }
     check_nodes(graph)?;
+    check_numbers(graph)?;
     for tensor in &graph.initializer {
         check_tensor(tensor, file_bytes)?;
     }
@@ -95,6 +97,36 @@ fn check_nodes(graph: &GraphProto) -> Result<(), ModelErrorKind> {
         }
     }
     Ok(())
+}
+
+/// Kernels, strides, paddings and sizes that no network has would make the engine take memory and time.
+fn check_numbers(graph: &GraphProto) -> Result<(), ModelErrorKind> {
+    let sane = |number: &i64| (-MAX_NUMBER..=MAX_NUMBER).contains(number);
+    for node in &graph.node {
+        for attribute in &node.attribute {
+            if !sane(&attribute.i) || !attribute.ints.iter().all(sane) {
+                let (name, key) = (printable(&node.name), printable(&attribute.name));
+                return structure(format!("node '{name}' has a number in '{key}' that no network needs"));
+            }
+        }
+    }
+    let sizes = graph.node.iter().filter(|node| node.op_type == "Resize").flat_map(|node| &node.input);
+    for name in sizes {
+        let tensor = graph.initializer.iter().find(|tensor| tensor.name == *name);
+        if tensor.is_some_and(|tensor| !int64s(tensor).iter().all(sane)) {
+            return structure(format!("'{}' asks for a size that no network needs", printable(name)));
+        }
+    }
+    Ok(())
+}
+
+/// The values of a tensor of 64-bit integers; none for another type.
+fn int64s(tensor: &TensorProto) -> Vec<i64> {
+    if tensor.data_type != 7 {
+        return Vec::new();
+    }
+    let raw = tensor.raw_data.chunks_exact(8).filter_map(|word| word.try_into().ok());
+    tensor.int64_data.iter().copied().chain(raw.map(i64::from_le_bytes)).collect()
 }
 
 /// Whether the tensor's data are inside the file and as many as its dimensions say.

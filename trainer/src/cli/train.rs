@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::model::Preset;
-use crate::train::{Completeness, Decay, DeviceChoice, TrainConfig, TrainPaths, open_device, train};
+use crate::train::{
+    Completeness, Decay, DeviceChoice, RunError, TrainConfig, TrainPaths, is_run, open_device, train,
+};
 
 /// Flags win over the file, the file over the defaults.
 #[derive(Args)]
@@ -149,6 +151,9 @@ impl Settings {
 
 pub(super) fn run(args: &TrainArgs) -> anyhow::Result<()> {
     let config = if args.resume {
+        if !is_run(&args.out) {
+            return Err(RunError::NoRun(args.out.clone()).into());
+        }
         let mut config = TrainConfig::read(&args.out.join("config.toml"))?;
         args.settings.apply_to_resumed(&mut config)?;
         config

@@ -227,20 +227,23 @@ impl DataSet {
 
     /// How many pictures of each class a split holds.
     pub fn counts(&self, split: &str) -> Result<Vec<usize>, DataError> {
+        Ok(self.count(self.split(split)?))
+    }
+
+    fn count(&self, items: &[Item]) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
-        for item in self.split(split)? {
+        for item in items {
             if let Some(count) = counts.get_mut(item.class) {
                 *count += 1;
             }
         }
-        Ok(counts)
+        counts
     }
 
-    /// An error if a class has no picture to train on.
-    pub fn require_every_class(&self, split: &str) -> Result<(), DataError> {
-        let counts = self.counts(split)?;
-        let lacking = self.classes.iter().zip(counts).find(|(_, count)| *count < 1);
-        match lacking {
+    /// An error if a class has no picture among `items`, the readable ones of `split`.
+    pub fn require_every_class_in(&self, split: &str, items: &[Item]) -> Result<(), DataError> {
+        let counts = self.count(items);
+        match self.classes.iter().zip(counts).find(|(_, count)| *count == 0) {
             Some((class, count)) => Err(DataError::TooFew {
                 path: self.root.clone(),
                 class: class.clone(),

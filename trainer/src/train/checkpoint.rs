@@ -44,12 +44,41 @@ pub enum CheckpointErrorKind {
     Mismatch(String),
 }
 
+/// Floats as their bits: JSON parsers may round the last digit, and a resumed run must not.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.to_bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(f64::from_bits(u64::deserialize(deserializer)?))
+    }
+}
+
+/// [`Losses`] as their bits.
+mod loss_bits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Losses;
+
+    pub(super) fn serialize<S: Serializer>(losses: &Losses, serializer: S) -> Result<S::Ok, S::Error> {
+        losses.to_array().map(f64::to_bits).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Losses, D::Error> {
+        Ok(Losses::from_array(<[u64; 7]>::deserialize(deserializer)?.map(f64::from_bits)))
+    }
+}
+
 /// The best validation so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// Epoch, counted from 1.
     pub epoch: usize,
     /// Validation accuracy in percent.
+    #[serde(with = "bits")]
     pub accuracy: f64,
 }
 
@@ -63,6 +92,7 @@ pub struct Position {
     /// Batches done of the current epoch.
     pub batch: usize,
     /// Sums of the losses over these batches.
+    #[serde(with = "loss_bits")]
     pub sums: Losses,
     /// Lines of `metrics.jsonl` that belong to this position.
     pub records: usize,

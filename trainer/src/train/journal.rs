@@ -11,6 +11,8 @@ use crate::report::{EpochRecord, curves_svg, training_panels};
 /// The records of a run.
 pub(super) struct Journal {
     path: PathBuf,
+    /// The lines as they are in the file: writing parsed numbers again could change their last digit.
+    lines: Vec<String>,
     records: Vec<EpochRecord>,
 }
 
@@ -24,8 +26,9 @@ impl Journal {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
+        let lines: Vec<String> = text.lines().take(keep).map(str::to_owned).collect();
         let mut records = Vec::new();
-        for (number, line) in text.lines().take(keep).enumerate() {
+        for (number, line) in lines.iter().enumerate() {
             let record = serde_json::from_str(line)
                 .with_context(|| format!("{} line {}", path.display(), number + 1))?;
             records.push(record);
@@ -36,26 +39,23 @@ impl Journal {
             path.display(),
             records.len()
         );
-        let journal = Self { path, records };
+        let journal = Self { path, lines, records };
         journal.rewrite()?;
         Ok(journal)
     }
 
     fn rewrite(&self) -> anyhow::Result<()> {
-        let mut text = Vec::new();
-        for record in &self.records {
-            serde_json::to_writer(&mut text, record)?;
-            text.push(b'\n');
-        }
-        write_atomically(&self.path, &text).with_context(|| self.path.display().to_string())
+        let text: String = self.lines.iter().flat_map(|line| [line, "\n"]).collect();
+        write_atomically(&self.path, text.as_bytes()).with_context(|| self.path.display().to_string())
     }
 
     /// Adds a line.
     pub(super) fn append(&mut self, record: &EpochRecord) -> anyhow::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
+        let line = serde_json::to_string(record)?;
         let file = std::fs::OpenOptions::new().append(true).create(true).open(&self.path);
-        file.and_then(|mut file| file.write_all(&line)).with_context(|| self.path.display().to_string())?;
+        file.and_then(|mut file| writeln!(file, "{line}"))
+            .with_context(|| self.path.display().to_string())?;
+        self.lines.push(line);
         self.records.push(record.clone());
         Ok(())
     }

@@ -94,15 +94,26 @@ impl Losses {
     }
 
     fn zip(&self, other: &Self, f: impl Fn(f64, f64) -> f64) -> Self {
-        Self {
-            total: f(self.total, other.total),
-            predictor: f(self.predictor, other.predictor),
-            detector: f(self.detector, other.detector),
-            completeness: f(self.completeness, other.completeness),
-            area_penalty: f(self.area_penalty, other.area_penalty),
-            area: f(self.area, other.area),
-            accuracy: f(self.accuracy, other.accuracy),
-        }
+        let (a, b) = (self.to_array(), other.to_array());
+        let mut pairs = a.into_iter().zip(b);
+        Self::from_array(std::array::from_fn(|_| pairs.next().map_or(f64::NAN, |(a, b)| f(a, b))))
+    }
+
+    pub(super) fn to_array(self) -> [f64; 7] {
+        [
+            self.total,
+            self.predictor,
+            self.detector,
+            self.completeness,
+            self.area_penalty,
+            self.area,
+            self.accuracy,
+        ]
+    }
+
+    pub(super) fn from_array(parts: [f64; 7]) -> Self {
+        let [total, predictor, detector, completeness, area_penalty, area, accuracy] = parts;
+        Self { total, predictor, detector, completeness, area_penalty, area, accuracy }
     }
 }
 
@@ -121,15 +132,7 @@ impl StepGradients {
     pub fn losses(&self) -> Losses {
         let values: Vec<f32> = self.parts.clone().into_data().try_to_vec().unwrap_or_default();
         let part = |index: usize| values.get(index).copied().map_or(f64::NAN, f64::from);
-        Losses {
-            total: part(0),
-            predictor: part(1),
-            detector: part(2),
-            completeness: part(3),
-            area_penalty: part(4),
-            area: part(5),
-            accuracy: part(6),
-        }
+        Losses::from_array(std::array::from_fn(part))
     }
 }
 

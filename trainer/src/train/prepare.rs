@@ -28,7 +28,6 @@ pub(super) fn prepare<'a>(
     stop: &'a AtomicBool,
 ) -> anyhow::Result<Run<'a>> {
     let set = DataSet::scan(&paths.data, config.seed)?;
-    set.require_every_class("train")?;
     let raw = Preprocess {
         width: config.size,
         height: config.size,
@@ -37,6 +36,7 @@ pub(super) fn prepare<'a>(
         std: [1.0; 3],
     };
     let mut train = readable(&set, "train", &raw)?;
+    set.require_every_class_in("train", train.items())?;
     let mut val = readable(&set, "val", &raw)?;
     let scenes = match &paths.scenes {
         Some(folder) => {

@@ -139,6 +139,9 @@ impl Networks {
 
     /// The weights alone: what `best.ckpt` holds.
     pub(super) fn weights(&self, position: Position) -> Result<Checkpoint, CheckpointErrorKind> {
+        // BatchNorm queues its last update of the running statistics until somebody asks for them; a record
+        // does not ask. `valid` does.
+        let _ = (self.comet.valid(), self.detector.valid());
         let comet = self.comet.clone().into_record().into_bytes().map_err(mismatch)?;
         let detector = self.detector.clone().into_record().into_bytes().map_err(mismatch)?;
         let parts = [(COMET.to_owned(), comet.to_vec()), (DETECTOR.to_owned(), detector.to_vec())];

@@ -1,0 +1,275 @@
+//! `comet-edge` on pictures, and its commands about models and machines.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use comet_tests::fixture::{entries, first_file, jpeg, picture};
+use comet_tests::json::top_level_keys;
+use comet_tests::program::{Program, comet_edge};
+use comet_tests::{repository, shipped_model};
+use image::ColorType;
+use serde_json::Value;
+
+/// The fields of an answer that are always there, in their order.
+const FIELDS: [&str; 9] =
+    ["schema", "source", "frame", "class", "index", "probability", "scores", "mask", "ms"];
+
+/// A command with the shipped model.
+fn with_hands(words: &str) -> anyhow::Result<Program> {
+    let (command, rest) = words.split_once(' ').unwrap_or((words, ""));
+    Ok(comet_edge(command)?.arg("--model").arg(shipped_model("hands.int8.onnx")).words(rest))
+}
+
+/// One of the shipped frames.
+fn shipped_frame() -> anyhow::Result<PathBuf> {
+    let classes = entries(&repository().join("calib/hands/images"))?;
+    first_file(&classes[0])
+}
+
+/// A folder with two pictures, a damaged one, a cut one and one that claims to be huge.
+fn write_pictures(folder: &Path) -> anyhow::Result<()> {
+    picture(80, 60, 1).save(folder.join("a.png"))?;
+    let whole = jpeg(&picture(80, 60, 2))?;
+    fs::write(folder.join("b.jpg"), &whole)?;
+    fs::write(folder.join("c.png"), "no picture")?;
+    fs::write(folder.join("d.jpg"), &whole[..whole.len() / 2])?;
+    let mut huge = whole;
+    let size = huge.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap_or_default() + 5;
+    huge[size..size + 4].fill(0xff);
+    fs::write(folder.join("e.jpg"), huge)?;
+    fs::write(folder.join("notes.txt"), "not looked at")?;
+    Ok(())
+}
+
+#[test]
+fn predict_prints_a_line_a_picture() -> anyhow::Result<()> {
+    let frame = shipped_frame()?;
+    let answer = with_hands("predict")?.arg(&frame).run()?.succeeds()?;
+    let line = answer.stdout.trim_end();
+    assert!(line.starts_with(&frame.display().to_string()) && line.ends_with('%'), "{line}");
+    assert!(line.contains(" %  map ") && answer.stdout.lines().count() == 1, "{line}");
+    Ok(())
+}
+
+#[test]
+fn an_answer_as_json_has_the_documented_fields_in_order() -> anyhow::Result<()> {
+    let frame = shipped_frame()?;
+    let answer = with_hands("predict --json")?.arg(&frame).run()?.succeeds()?;
+    assert_eq!(top_level_keys(&answer.stdout), FIELDS);
+    let found = answer.json()?;
+    assert_eq!((found["schema"].as_u64(), found["frame"].as_u64()), (Some(1), Some(0)));
+    assert_eq!(found["source"], frame.display().to_string());
+    let scores: Vec<f64> = found["scores"].as_array().unwrap().iter().filter_map(Value::as_f64).collect();
+    assert_eq!(scores.len(), 10);
+    assert!((scores.iter().sum::<f64>() - 1.0).abs() < 1e-5, "{scores:?}");
+    let index = found["index"].as_u64().unwrap() as usize;
+    assert_eq!(found["probability"].as_f64(), Some(scores[index]));
+    assert!(scores.iter().all(|score| *score <= scores[index]));
+    assert_eq!(found["class"], index.to_string(), "the classes are ten digits");
+    for key in ["mean", "area", "entropy"] {
+        assert!(found["mask"][key].as_f64().is_some_and(|value| (0.0..=1.0).contains(&value)), "{key}");
+    }
+    let ms = |key: &str| found["ms"][key].as_f64().unwrap();
+    assert!(ms("total") >= ms("inference") && ms("inference") > 0.0, "{}", found["ms"]);
+    assert!(ms("decode") >= 0.0 && ms("preprocess") >= 0.0, "{}", found["ms"]);
+    Ok(())
+}
+
+#[test]
+fn files_are_written_where_they_are_asked_for_and_named_in_the_answer() -> anyhow::Result<()> {
+    let out = tempfile::tempdir()?;
+    let program = with_hands("predict --json --top-k 3")?.arg(shipped_frame()?);
+    let program = program.arg("--masks").arg(out.path()).arg("--overlay").arg(out.path());
+    let answer = program.arg("--dump-input").arg(out.path()).run()?.succeeds()?;
+    let more = ["top", "mask_file", "input_file", "overlay_file"];
+    assert_eq!(top_level_keys(&answer.stdout), [&FIELDS[..], &more[..]].concat());
+    let found = answer.json()?;
+    let top: Vec<f64> =
+        found["top"].as_array().unwrap().iter().filter_map(|score| score["probability"].as_f64()).collect();
+    assert!(top.len() == 3 && top.is_sorted_by(|a, b| a >= b), "{top:?}");
+    let file = |key: &str| PathBuf::from(found[key].as_str().unwrap_or_default());
+    let mask = image::open(file("mask_file"))?;
+    assert_eq!((mask.color(), mask.width(), mask.height()), (ColorType::L16, 64, 64));
+    assert_eq!(fs::metadata(file("input_file"))?.len(), 3 * 64 * 64 * 4);
+    assert!(image::open(file("overlay_file"))?.width() > 0);
+    assert_eq!(entries(out.path())?.len(), 3);
+    Ok(())
+}
+
+#[test]
+fn pictures_of_one_name_do_not_overwrite_each_other() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("out");
+    for (number, name) in ["one", "two"].into_iter().enumerate() {
+        fs::create_dir(folder.path().join(name))?;
+        picture(64, 64, number as u8).save(folder.path().join(name).join("same.png"))?;
+    }
+    let program = with_hands("predict --json --masks")?.arg(&out);
+    let program = program.arg(folder.path().join("one")).arg(folder.path().join("two"));
+    let answers = program.run()?.succeeds()?.json_lines()?;
+    assert_eq!((answers.len(), entries(&out)?.len()), (2, 2));
+    assert_ne!(answers[0]["mask_file"], answers[1]["mask_file"]);
+    Ok(())
+}
+
+#[test]
+fn a_folder_is_answered_in_order_and_what_is_damaged_is_named_and_skipped() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    write_pictures(folder.path())?;
+    let program = with_hands("predict --json")?.arg(folder.path()).arg("no-such.png");
+    let answer = program.limit(Duration::from_secs(20)).run()?.succeeds()?;
+    let answer = answer.says(&[
+        "c.png: is neither JPEG nor PNG",
+        "d.jpg: is damaged",
+        "e.jpg: claims 65535 x 65535 pixels",
+        "no-such.png: cannot be read",
+    ])?;
+    let sources: Vec<String> = answer
+        .json_lines()?
+        .iter()
+        .map(|line| line["source"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    let expected = ["a.png", "b.jpg"].map(|name| folder.path().join(name).display().to_string());
+    assert_eq!(sources, expected);
+    Ok(())
+}
+
+#[test]
+fn the_answers_do_not_depend_on_threads_or_on_how_a_picture_comes_in() -> anyhow::Result<()> {
+    let images = repository().join("calib/hands/images/3");
+    let scores = |program: Program| -> anyhow::Result<Vec<(Value, Value)>> {
+        let lines = program.run()?.succeeds()?.json_lines()?;
+        Ok(lines.iter().map(|line| (line["scores"].clone(), line["mask"].clone())).collect())
+    };
+    let one = scores(with_hands("predict --json --threads 1")?.arg(&images))?;
+    assert_eq!(one.len(), entries(&images)?.len());
+    assert_eq!(scores(with_hands("predict --json --threads 2")?.arg(&images))?, one);
+    assert_eq!(scores(with_hands("run --json --source")?.arg(&images))?, one);
+    let pattern = images.join("*");
+    assert_eq!(scores(with_hands("predict --json")?.arg(pattern))?, one);
+    Ok(())
+}
+
+#[test]
+fn every_shipped_frame_is_answered_once() -> anyhow::Result<()> {
+    let images = repository().join("calib/hands/images");
+    let mut files = 0;
+    for class in entries(&images)? {
+        files += entries(&class)?.len();
+    }
+    let answers = with_hands("predict --json")?.arg(&images).run()?.succeeds()?.json_lines()?;
+    assert!(files >= 10 && answers.len() == files, "{files} frames, {} answers", answers.len());
+    let frames: Vec<u64> = answers.iter().filter_map(|answer| answer["frame"].as_u64()).collect();
+    assert!(frames.iter().copied().eq(0..files as u64), "numbered from 0: {frames:?}");
+    let right = |answer: &&Value| {
+        let source = Path::new(answer["source"].as_str().unwrap_or_default());
+        let class = source.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        answer["class"].as_str() == class
+    };
+    let right = answers.iter().filter(right).count();
+    assert!(2 * right > files, "{right} of {files} are right");
+    Ok(())
+}
+
+#[test]
+fn faults_have_their_exit_codes() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let photo = folder.path().join("photo.png");
+    picture(32, 32, 1).save(&photo)?;
+    let broken = folder.path().join("broken.png");
+    fs::write(&broken, "no picture")?;
+    with_hands("predict")?.arg(&broken).run()?.ends_with(5)?.says(&["no picture could be read", "hint:"])?;
+    with_hands("predict no-such.png")?.run()?.ends_with(5)?.says(&["no-such.png"])?;
+    with_hands("predict no-such-*.png")?.run()?.ends_with(5)?.says(&["matches no picture"])?;
+    fs::create_dir(folder.path().join("empty"))?;
+    with_hands("predict")?
+        .arg(folder.path().join("empty"))
+        .run()?
+        .ends_with(5)?
+        .says(&["holds no pictures"])?;
+    // A folder cannot be made below a file, whoever asks.
+    let below = with_hands("predict")?.arg(&photo).arg("--overlay").arg(photo.join("out"));
+    below.run()?.ends_with(5)?.says(&["out"])?;
+    comet_edge("predict --model no-such.onnx")?.arg(&photo).run()?.ends_with(5)?.says(&["no-such.onnx"])?;
+    for words in
+        ["predict", "", "frobnicate", "predict x.png --frobnicate", "predict x.png --threads 0", "verify"]
+    {
+        comet_edge(words)?.run()?.ends_with(2)?.says(&["--help"])?;
+    }
+    let version = comet_edge("--version")?.run()?.succeeds()?;
+    assert!(version.stdout.starts_with("comet-edge ") && version.stderr.is_empty());
+    Ok(())
+}
+
+#[test]
+fn bench_prints_the_documented_keys() -> anyhow::Result<()> {
+    let answer = with_hands("bench --json --iterations 5 --threads 1")?.run()?.succeeds()?;
+    let expected = ["median_ms", "p95_ms", "n", "threads", "engine", "kernel", "stages", "model"];
+    assert_eq!(top_level_keys(&answer.stdout), expected);
+    let found = answer.json()?;
+    assert_eq!((found["n"].as_u64(), found["threads"].as_u64()), (Some(5), Some(1)));
+    let ms = |value: &Value| value.as_f64().unwrap();
+    assert!(0.0 < ms(&found["median_ms"]) && ms(&found["median_ms"]) <= ms(&found["p95_ms"]), "{found}");
+    for stage in ["decode", "preprocess", "inference", "postprocess"] {
+        assert!(found["stages"][stage].is_f64(), "{stage}: {found}");
+    }
+    let text = with_hands("bench --iterations 2")?.run()?.succeeds()?.stdout;
+    assert!(text.contains("median ") && text.contains(" ms") && text.contains("n = 2"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn inspect_tells_what_a_file_says_about_itself() -> anyhow::Result<()> {
+    let file = shipped_model("hands.int8.onnx");
+    let answer = comet_edge("inspect --json")?.arg(&file).run()?.succeeds()?;
+    let expected = ["file", "bytes", "sha256", "opset", "nodes", "parameters", "operators", "manifest"];
+    assert_eq!(top_level_keys(&answer.stdout), expected);
+    let sha256 = answer.json()?["sha256"].as_str().unwrap_or_default().to_owned();
+    let text = comet_edge("inspect")?.arg(&file).run()?.succeeds()?.stdout;
+    for word in [sha256.as_str(), "64 x 64 pixels", "int8", "opset 18", "classes"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn doctor_tells_what_is_missing_and_the_fix() -> anyhow::Result<()> {
+    let answer = comet_edge("doctor --json")?.run()?;
+    assert_eq!(top_level_keys(&answer.stdout), ["pass", "checks"]);
+    let found = answer.json()?;
+    let checks = found["checks"].as_array().cloned().unwrap_or_default();
+    let names: Vec<&str> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
+    assert_eq!(names, ["camera", "permissions", "processor", "model", "memory", "temperature"]);
+    assert_eq!(checks[3]["status"], "ok", "the built-in model answers: {}", checks[3]);
+    for check in &checks {
+        let is_ok = check["status"] == "ok";
+        assert_eq!(check["fix"].is_null(), is_ok, "{check}");
+    }
+    let failed = checks.iter().any(|check| check["status"] == "fail");
+    assert_eq!((answer.code, &found["pass"]), (Some(i32::from(failed)), &Value::Bool(!failed)));
+
+    let text = comet_edge("doctor")?.run()?.stdout;
+    assert_eq!(text.matches("fix: ").count(), checks.iter().filter(|check| check["status"] != "ok").count());
+    Ok(())
+}
+
+#[test]
+fn cameras_lists_what_could_be_opened() -> anyhow::Result<()> {
+    let answer = comet_edge("cameras --json")?.run()?.succeeds()?;
+    assert!(answer.json()?.is_array());
+    let text = comet_edge("cameras")?.run()?.succeeds()?;
+    assert!(!text.stdout.is_empty() || text.stderr.contains("no video devices"), "{}", text.stderr);
+    Ok(())
+}
+
+#[test]
+fn nothing_is_coloured_where_nobody_looks() -> anyhow::Result<()> {
+    for colour in ["", "1"] {
+        for words in ["doctor", "--help", "predict", "cameras"] {
+            let answer = comet_edge(words)?.env("NO_COLOR", colour).env("CLICOLOR_FORCE", "0").run()?;
+            assert!(!(answer.stdout + &answer.stderr).contains('\u{1b}'), "{words}");
+        }
+    }
+    Ok(())
+}
