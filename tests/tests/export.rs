@@ -130,7 +130,7 @@ fn a_failed_gate_leaves_the_old_file_as_it_was() -> anyhow::Result<()> {
     fs::copy(&files()?.int8, &file)?;
     let program = trainer("export --quantize --max-mask-mae 0")?.arg(tiny_run()?).arg("-o").arg(&file);
     program.run()?.ends_with(1)?;
-    assert_eq!(entries(folder.path())?, [file.clone()]);
+    assert_eq!(entries(folder.path())?, std::slice::from_ref(&file));
     assert!(fs::read(&file)? == fs::read(&files()?.int8)?);
     Ok(())
 }

@@ -97,7 +97,7 @@ struct Gate {
     #[arg(long, default_value_t = GateLimits::default().min_mask_iou_p5)]
     min_mask_iou_p5: f64,
     /// Smallest mean Pearson correlation of the maps.
-    #[arg(long, default_value_t = GateLimits::default().min_mask_pearson)]
+    #[arg(long, default_value_t = GateLimits::default().min_mask_pearson, allow_negative_numbers = true)]
     min_mask_pearson: f64,
     /// Smallest share of equal labels, in percent.
     #[arg(long, default_value_t = GateLimits::default().min_agreement)]

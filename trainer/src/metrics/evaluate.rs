@@ -203,7 +203,7 @@ mod tests {
             let bright = |x: u32| if x < SIDE / 4 { 255 } else { 0 };
             let image = RgbImage::from_fn(SIDE, SIDE, |x, _| Rgb([bright(x); 3]));
             let mask = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([bright(x)]));
-            Picture { image, mask: (index % 3 != 0).then_some(mask), class: index % 2 }
+            Picture { image, mask: (!usize::is_multiple_of(index, 3)).then_some(mask), class: index % 2 }
         };
         (0..n).map(picture).collect()
     }

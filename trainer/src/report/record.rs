@@ -72,9 +72,9 @@ pub struct ValidationRecord {
     /// Accuracy.
     #[serde(deserialize_with = "number")]
     pub accuracy: f64,
-    /// Mean recall over the classes.
-    #[serde(deserialize_with = "number")]
-    pub balanced_accuracy: f64,
+    /// Mean recall over the classes; `None` for the detector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balanced_accuracy: Option<f64>,
     /// PxAP at 19 thresholds; `None` without masks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pxap: Option<f64>,
@@ -116,7 +116,7 @@ impl From<&Evaluation> for ValidationRecord {
     fn from(evaluation: &Evaluation) -> Self {
         Self {
             accuracy: evaluation.accuracy,
-            balanced_accuracy: evaluation.balanced_accuracy,
+            balanced_accuracy: Some(evaluation.balanced_accuracy),
             pxap: evaluation.pxap,
             iou50: evaluation.iou50,
             auc_iou: evaluation.auc_iou,

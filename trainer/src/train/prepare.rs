@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use burn::tensor::Device;
 use comet_edge::image::Preprocess;
 use comet_edge::model::DataSummary;
@@ -100,6 +100,7 @@ pub(super) fn prepare<'a>(
             );
         }
     } else {
+        std::fs::create_dir_all(&paths.out).with_context(|| paths.out.display().to_string())?;
         info.write(&paths.out)?;
         write_atomically(&paths.out.join("config.toml"), config.to_toml().as_bytes())?;
     }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
 use burn::tensor::Device;
 use comet_edge::storage::write_atomically;
 
@@ -14,7 +13,7 @@ use super::config::TrainConfig;
 use super::epoch::{EpochEnd, EpochRun};
 use super::journal::Journal;
 use super::prepare::{import, prepare};
-use super::session::{Networks, RunInfo, checkpoint_path};
+use super::session::{Networks, RunError, RunInfo, checkpoint_path};
 use super::validate::{BurnSubject, classifier_accuracy};
 use crate::data::{Batch, Picture, TrainingFeed};
 use crate::metrics::{Evaluation, EvaluationOptions, evaluate};
@@ -79,17 +78,10 @@ pub fn train(
     let last = checkpoint_path(&paths.out, "last");
     let checkpoint = match (paths.resume, last.is_file()) {
         (true, true) => Some(Checkpoint::read(&last)?),
-        (true, false) => bail!(
-            "{}: there is nothing to resume (no last.ckpt). Start the run without --resume",
-            paths.out.display()
-        ),
-        (false, true) => {
-            bail!("{} holds a run already. Use --resume to go on, or another --out", paths.out.display())
-        }
+        (true, false) => return Err(RunError::NothingToResume(paths.out.clone()).into()),
+        (false, true) => return Err(RunError::Exists(paths.out.clone()).into()),
         (false, false) => None,
     };
-    std::fs::create_dir_all(&paths.out)
-        .with_context(|| format!("{}: cannot be made", paths.out.display()))?;
     let run = prepare(config, paths, device.autodiff(), &device_name, stop)?;
     let networks = Networks::new(config, run.info.classes.len(), &run.device);
     let (networks, position) = match &checkpoint {

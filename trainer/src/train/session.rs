@@ -29,6 +29,12 @@ pub enum RunError {
     /// The folder holds no run.
     #[error("{0}: holds no run (no run.json); expected the folder that 'trainer train --out' wrote")]
     NoRun(PathBuf),
+    /// The folder holds a run already.
+    #[error("{0}: holds a run already. Use --resume to go on, or another --out")]
+    Exists(PathBuf),
+    /// The run was ended before its first checkpoint.
+    #[error("{0}: there is nothing to resume (no last.ckpt). Remove the folder and start without --resume")]
+    NothingToResume(PathBuf),
     /// The run has not reached its first COMET checkpoint.
     #[error("{0}: has no checkpoint of COMET yet; let 'trainer train --resume' run longer")]
     NoCheckpoint(PathBuf),

@@ -81,7 +81,8 @@ fn the_field_that_does_not_fit_the_model_is_named() {
     let orphan = Manifest { float_sha256: None, ..manifest() };
     assert_eq!(field(&index(), &orphan, "ab12"), "float_sha256");
 
-    let changes: [(&str, fn(&mut ReferenceIndex)); 5] = [
+    type Change = fn(&mut ReferenceIndex);
+    let changes: [(&str, Change); 5] = [
         ("model", |index| index.model = "tiles".into()),
         ("classes", |index| index.classes.reverse()),
         ("width", |index| index.width += 1),
