@@ -211,7 +211,7 @@ def arguments():
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--scenes", type=Path, help="folder of backgrounds; without it nothing is pasted")
     p.add_argument("--paste", type=float, default=1.0, help="share of the training pictures that is pasted")
-    p.add_argument("--scale-of", choices=("picture", "cutout"), default="picture",
+    p.add_argument("--scale-of", choices=("picture", "cutout"), default="cutout",
                    help="what is scaled to 0.45-0.85 of the frame; cutout needs --paste 1")
     p.add_argument("--size", type=int, default=64)
     p.add_argument("--batch", type=int, default=32)
