@@ -163,7 +163,7 @@ const GRAPHS: &[Case] = &[
     ("groups that do not divide", |m| node_at(m, 0).attribute.push(int("group", 0)), "engine"),
     ("negative padding", |m| node_at(m, 0).attribute.push(ints("pads", &[-100; 4])), "engine"),
     ("a huge kernel", |m| node_at(m, 0).attribute.push(ints("kernel_shape", &[1 << 40; 2])), "kernel_shape"),
-    ("a resize to nothing", |m| resize_to(m, [1, 1, 0, 0]), "engine"),
+    ("a resize to nothing", |m| resize_to(m, [1, 1, 0, 0]), "a size"),
     ("a map larger than its picture", |m| resize_to(m, [1, 1, 16, 16]), "engine"),
     (
         "a reshape to 2^80 values",

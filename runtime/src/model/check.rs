@@ -113,7 +113,7 @@ fn check_numbers(graph: &GraphProto) -> Result<(), ModelErrorKind> {
     let sizes = graph.node.iter().filter(|node| node.op_type == "Resize").flat_map(|node| &node.input);
     for name in sizes {
         let tensor = graph.initializer.iter().find(|tensor| tensor.name == *name);
-        if tensor.is_some_and(|tensor| !int64s(tensor).iter().all(sane)) {
+        if tensor.is_some_and(|tensor| !int64s(tensor).iter().all(|size| (1..=MAX_NUMBER).contains(size))) {
             return structure(format!("'{}' asks for a size that no network needs", printable(name)));
         }
     }

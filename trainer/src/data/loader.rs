@@ -100,7 +100,7 @@ fn phase_bits(phase: &str) -> u64 {
 
 /// The pictures of an evaluation: a `share` of them, chosen by `seed`, pasted on scenes; the others as they are.
 pub fn evaluation_set(store: &PictureStore, scenes: Option<&Scenes>, share: f64, seed: u64) -> Vec<Picture> {
-    let still = Augmentation { flip: true, rotation: 15.0, ..Augmentation::none() };
+    let still = Augmentation { flip: true, ..Augmentation::none() };
     let pictures = (0..store.len()).into_par_iter().filter_map(|index| {
         let picture = store.get(index)?;
         let mut rng = generator(seed, "evaluation", 0, index);
