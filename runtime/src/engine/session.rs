@@ -76,15 +76,21 @@ impl Session {
             index.ok_or_else(|| model.error(format!("no output '{wanted}'")))
         };
         let threads = threads.max(1);
-        Ok(Self {
-            plan: Plan::new(model.proto(), &input_shape(model), threads)
-                .map_err(|fault| model.error(fault))?,
+        let shape = input_shape(model);
+        let mut session = Self {
+            plan: Plan::new(model.proto(), &shape, threads).map_err(|fault| model.error(fault))?,
             preprocess: model.manifest().preprocess.clone(),
             name: model.name().to_owned(),
             threads,
             mask_output: output("mask")?,
             logits_output: output("logits")?,
-        })
+        };
+        // One picture now: a graph whose outputs are not what it declares is refused here, not on a camera's first frame.
+        let answer = session.run(&vec![0.0; shape.iter().product()])?;
+        if answer.logits.len() != model.manifest().classes.len() {
+            return Err(model.error("it gives another number of logits than it has classes"));
+        }
+        Ok(session)
     }
 
     /// The model's preprocessing.
