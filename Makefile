@@ -18,7 +18,9 @@ demo: packages
 ## Every test: unit tests, golden vectors, and the programs themselves from end to end.
 test: packages
 	$(CARGO) build $(TEST_FLAGS) --bins --examples
-	$(CARGO) test $(TEST_FLAGS)
+	$(CARGO) test $(TEST_FLAGS) --doc
+	$(CARGO) test $(TEST_FLAGS) --lib --bins --examples
+	$(CARGO) test $(TEST_FLAGS) --test '*'
 
 ## What a change must pass before it is shown to others.
 check: packages
