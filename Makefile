@@ -5,7 +5,7 @@ DEMO_FRAMES ?= 10
 # The tests build what they test first: the programs are run as files.
 TEST_FLAGS = --release --workspace
 
-.PHONY: demo test check test-gpu packages clean-demo
+.PHONY: demo test check test-gpu packages
 
 packages:
 	@sh tests/packages.sh
