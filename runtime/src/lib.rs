@@ -18,6 +18,7 @@
 pub mod cli;
 pub mod engine;
 pub mod explain;
+mod guard;
 pub mod image;
 pub mod model;
 pub mod pipeline;

@@ -34,6 +34,11 @@ fn weight(model: &mut ModelProto) -> &mut TensorProto {
     &mut graph(model).initializer[0]
 }
 
+/// Puts `value` in the place of the last weight.
+fn set_weight(model: &mut ModelProto, value: f32) {
+    *weight(model) = floats("weight", &[1, 3, 1, 1], &[0.5, -0.25, value]);
+}
+
 fn escape(tensor: &mut TensorProto) {
     let location = "../../../../etc/hostname".to_owned();
     tensor.raw_data.clear();
@@ -113,6 +118,16 @@ const GRAPHS: &[Case] = &[
     ("integers for weights", |m| weight(m).data_type = 6, "engine"),
     ("weights of another shape", |m| *weight(m) = floats("weight", &[1, 7, 1, 1], &[0.0; 7]), "engine"),
     ("weights without dimensions", |m| *weight(m) = floats("weight", &[], &[0.0]), "engine"),
+    ("a weight that is no number", |m| set_weight(m, f32::NAN), "'weight' holds a value that is not"),
+    ("a weight without end", |m| set_weight(m, f32::NEG_INFINITY), "'weight' holds a value that is not"),
+    (
+        "a list of weights with one that is no number",
+        |m| {
+            weight(m).raw_data.clear();
+            weight(m).float_data = vec![0.5, f32::NAN, 0.125];
+        },
+        "'weight' holds a value that is not",
+    ),
     ("data in another file", |m| escape(weight(m)), "another file"),
     ("data of a node in another file", |m| weight_as_node(m, escape), "external data"),
     (
@@ -309,14 +324,29 @@ fn a_small_file_cannot_ask_for_much_memory_or_time() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Adds the largest float twice to the first class; the sum, infinity, goes to `output`.
+fn overflow(model: &mut ModelProto, output: &str) {
+    graph(model).initializer[3] = floats("class_bias", &[2], &[f32::MAX, 0.0]);
+    let scores = node_at(model, 5);
+    scores.name = "scores".into();
+    scores.output[0] = "scores".into();
+    graph(model).node.push(node("Add", &["scores", "class_bias"], output));
+}
+
+/// The weights are finite here, and the file is accepted: only its answer shows the fault.
 #[test]
-fn weights_that_are_no_numbers_are_never_a_confident_answer() -> anyhow::Result<()> {
+fn logits_that_are_no_numbers_are_never_a_confident_answer() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (file, photo) = (folder.path().join("nan.onnx"), folder.path().join("photo.png"));
     picture(16, 16, 1).save(&photo)?;
-    for bad in [f32::NAN, f32::INFINITY] {
+    let infinite: Change = |m| overflow(m, "logits");
+    let undefined: Change = |m| {
+        overflow(m, "twice");
+        graph(m).node.push(node("Sub", &["twice", "twice"], "logits"));
+    };
+    for change in [infinite, undefined] {
         let mut changed = model();
-        graph(&mut changed).initializer[3] = floats("class_bias", &[2], &[bad, 0.0]);
+        change(&mut changed);
         fs::write(&file, sealed(&changed, &manifest().to_string()))?;
         let answer =
             comet_edge("predict --json --model")?.arg(&file).arg(&photo).run()?.succeeds()?.json()?;

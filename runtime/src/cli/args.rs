@@ -243,6 +243,9 @@ pub(super) struct BenchArgs {
     /// Measured runs
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub(super) iterations: u32,
+    /// Show the time of every kernel call, too
+    #[arg(long)]
+    pub(super) layers: bool,
     /// Print the result as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -257,6 +260,9 @@ pub(super) struct InspectArgs {
     /// Model file; without it the model that is built into the program
     #[arg(value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
+    /// Prepare the model and show what runs each of its nodes
+    #[arg(long)]
+    pub(super) plan: bool,
     /// Accept a model file whose seal (its own SHA-256) is missing or broken
     #[arg(long)]
     pub(super) skip_hash: bool,

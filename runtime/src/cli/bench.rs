@@ -1,5 +1,6 @@
 //! `bench`: how long a frame takes.
 
+use std::fmt::Write;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -18,8 +19,6 @@ use crate::image::decode_rgb;
 use crate::model::ModelFile;
 use crate::source::SyntheticScene;
 
-/// What multiplies the matrices.
-const KERNEL: &str = "tract";
 /// Runs before the measured ones: caches, clocks and memory settle.
 const WARM_UP: u32 = 10;
 
@@ -30,10 +29,14 @@ struct Report {
     n: u32,
     threads: usize,
     engine: &'static str,
-    kernel: &'static str,
+    /// What multiplies the matrices: a family of integer kernels, or tract.
+    kernel: String,
     /// Medians in milliseconds; decoding is not part of `median_ms`.
     stages: Stages,
     model: String,
+    /// Microseconds of every kernel call, if asked for and if the model runs on integer kernels as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers: Vec<(String, f64)>,
 }
 
 #[derive(Serialize)]
@@ -47,7 +50,7 @@ struct Stages {
 pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<Exit> {
     let model = model::load(&args.model)?;
     let mut session = Session::with_threads(&model, args.threads.count())?;
-    let report = measure(&model, &mut session, args.iterations)?;
+    let report = measure(&model, &mut session, args)?;
     if args.json {
         print_json(&report)?;
     } else {
@@ -56,9 +59,10 @@ pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn measure(model: &ModelFile, session: &mut Session, iterations: u32) -> anyhow::Result<Report> {
+fn measure(model: &ModelFile, session: &mut Session, args: &BenchArgs) -> anyhow::Result<Report> {
     let picture = SyntheticScene::default().draw(0);
     let jpeg = encode(&picture)?;
+    let iterations = args.iterations;
     let mut series: [Vec<f64>; 5] = Default::default();
     for run in 0..iterations.saturating_add(WARM_UP) {
         let times = one_frame(session, &picture, &jpeg)?;
@@ -75,7 +79,8 @@ fn measure(model: &ModelFile, session: &mut Session, iterations: u32) -> anyhow:
         n: iterations,
         threads: session.threads(),
         engine: ENGINE,
-        kernel: KERNEL,
+        kernel: session.plan().kernels.clone(),
+        layers: layers(session, args)?,
         stages: Stages {
             decode: quantile(decode, 0.5),
             preprocess: quantile(preprocess, 0.5),
@@ -84,6 +89,26 @@ fn measure(model: &ModelFile, session: &mut Session, iterations: u32) -> anyhow:
         },
         model: model.name().to_owned(),
     })
+}
+
+/// Name and median microseconds of every kernel call; nothing unless asked for.
+fn layers(session: &Session, args: &BenchArgs) -> anyhow::Result<Vec<(String, f64)>> {
+    if !args.layers {
+        return Ok(Vec::new());
+    }
+    let tensor = session.preprocess().tensor(&SyntheticScene::default().draw(0));
+    let mut layers: Vec<(String, Vec<f64>)> = Vec::new();
+    for _ in 0..args.iterations {
+        for (index, (name, time)) in session.profile(&tensor)?.into_iter().enumerate() {
+            if index == layers.len() {
+                layers.push((name, Vec::new()));
+            }
+            if let Some((_, samples)) = layers.get_mut(index) {
+                samples.push(time.as_secs_f64() * 1e6);
+            }
+        }
+    }
+    Ok(layers.into_iter().map(|(name, mut samples)| (name, quantile(&mut samples, 0.5))).collect())
 }
 
 /// Milliseconds: whole, decode, preprocess, inference, postprocess.
@@ -124,12 +149,18 @@ fn quantile(samples: &mut [f64], share: f64) -> f64 {
 }
 
 fn table(report: &Report) -> String {
-    let Report { median_ms, p95_ms, n, threads, engine, kernel, stages, model } = report;
-    format!(
+    let Report { median_ms, p95_ms, n, threads, engine, kernel, stages, model, layers } = report;
+    let mut text = format!(
         "{model}: median {median_ms:.2} ms, p95 {p95_ms:.2} ms (n = {n}, {threads} threads, {engine}, kernel {kernel})\n\
          preprocess {:.2} ms, inference {:.2} ms, postprocess {:.2} ms; decoding a 640x480 JPEG {:.2} ms",
         stages.preprocess, stages.inference, stages.postprocess, stages.decode,
-    )
+    );
+    for (name, microseconds) in layers {
+        // Names come from the file: a control character must not reach a terminal. Writing to a String cannot fail.
+        let name: String = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let _ = write!(text, "\n{microseconds:9.1} us  {name}");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::model;
 use super::print::{print_json, print_text};
 use crate::engine::proto::GraphProto;
+use crate::engine::{PlanReport, PlannedNode, Session};
 use crate::model::{Manifest, ModelFile};
 
 #[derive(Serialize)]
@@ -23,11 +24,16 @@ struct Report<'a> {
     parameters: u64,
     operators: BTreeMap<&'a str, usize>,
     manifest: &'a Manifest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<PlanReport>,
 }
 
 pub(super) fn inspect(args: &InspectArgs) -> anyhow::Result<Exit> {
     let model = model::read(args.file.as_deref(), args.skip_hash)?;
-    let report = report(&model);
+    let mut report = report(&model);
+    if args.plan {
+        report.plan = Some(Session::new(&model)?.plan().clone());
+    }
     if args.json {
         print_json(&report)?;
     } else {
@@ -53,6 +59,7 @@ fn report(model: &ModelFile) -> Report<'_> {
         parameters: graph.map_or(0, parameters),
         operators,
         manifest: model.manifest(),
+        plan: None,
     }
 }
 
@@ -127,5 +134,30 @@ fn text(report: &Report<'_>) -> String {
     );
     let operators = report.operators.iter().map(|(name, count)| format!("{name} {count}"));
     line("operators", operators.collect::<Vec<_>>().join(", "));
+    if let Some(plan) = &report.plan {
+        let million = |count: u64| count as f64 / 1e6;
+        line(
+            "plan",
+            format!(
+                "kernels {}; {:.1} % of {:.1} million multiplications in {} fused regions, {} kB of activations",
+                plan.kernels,
+                plan.fused_share(),
+                million(plan.multiplications),
+                plan.regions,
+                plan.activation_bytes / 1000,
+            ),
+        );
+        if let Some(remark) = &plan.remark {
+            line("", remark.clone());
+        }
+        for PlannedNode { name, operator, runs_as, multiplications } in &plan.nodes {
+            let share = if *multiplications > 0 {
+                format!(", {:.2} million multiplications", million(*multiplications))
+            } else {
+                String::new()
+            };
+            line("", format!("{operator} {name}: {runs_as}{share}"));
+        }
+    }
     text.trim_end().to_owned()
 }

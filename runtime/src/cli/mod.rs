@@ -32,8 +32,6 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
-    // The engine's panics are caught and become errors with a file's name; the panic itself says nothing to a user.
-    std::panic::set_hook(Box::new(|_| {}));
     let outcome = match &cli.command {
         Command::Predict(args) => predict::predict(args),
         Command::Run(args) => run::run(args),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::options::{Kernels, Options};
 use super::plan::Plan;
 use super::proto::{GraphProto, ModelProto, ValueInfoProto};
 use super::session::input_shape;
@@ -20,16 +21,22 @@ pub struct PredictorSession {
 impl PredictorSession {
     /// Cuts the predictor out of `model` at the value [`MASKED`].
     pub fn new(model: &ModelFile) -> Result<Self, ModelError> {
+        let options = Options::threads(1).map_err(|fault| model.error(fault))?;
+        Self::with_options(model, options)
+    }
+
+    /// Cuts the predictor out, to be run as `options` say.
+    pub fn with_options(model: &ModelFile, options: Options) -> Result<Self, ModelError> {
         let cut = predictor_of(model.proto())
             .ok_or_else(|| model.error(format!("the logits do not depend on a value '{MASKED}' alone")))?;
-        let plan = Plan::new(&cut, &input_shape(model), 1).map_err(|fault| model.error(fault))?;
+        let plan = Plan::new(&cut, &input_shape(model), options).map_err(|fault| model.error(fault))?;
         Ok(Self { plan, name: model.name().to_owned() })
     }
 
     /// Logits of a masked picture, normalised, `[3, height, width]`.
     pub fn run(&self, masked: &[f32]) -> Result<Vec<f32>, ModelError> {
-        let outputs = self.plan.run(masked).map_err(|fault| ModelError::engine(&self.name, fault))?;
-        Ok(outputs.into_iter().next().unwrap_or_default())
+        let take = |outputs: &[&[f32]]| Ok(outputs.first().map(|logits| logits.to_vec()).unwrap_or_default());
+        self.plan.run(masked, take).map_err(|fault| ModelError::engine(&self.name, fault))
     }
 }
 
@@ -77,11 +84,13 @@ impl Probe {
             let output = |name: &String| ValueInfoProto { name: name.clone(), ..Default::default() };
             graph.output = names.iter().map(output).collect();
         }
-        Ok(Self { plan: Plan::new(&model, &input, 1)? })
+        // Through tract: a probe may look at any value, also at those inside of fused patterns.
+        let options = Options { threads: 1, kernels: Kernels::Tract };
+        Ok(Self { plan: Plan::new(&model, &input, options)? })
     }
 
     /// The values, in the order of the names, each flat.
     pub fn run(&self, tensor: &[f32]) -> Result<Vec<Vec<f32>>, String> {
-        self.plan.run(tensor)
+        self.plan.run(tensor, |outputs| Ok(outputs.iter().map(|output| output.to_vec()).collect()))
     }
 }

@@ -1,8 +1,12 @@
 //! A prepared model: pictures in, maps and logits out.
 
+use std::time::Duration;
+
 use image::RgbImage;
 
+use super::options::Options;
 use super::plan::Plan;
+use super::report::PlanReport;
 use crate::image::{Mask, Preprocess};
 use crate::model::{ModelError, ModelFile};
 
@@ -69,19 +73,23 @@ impl Session {
 
     /// Prepares `model` to use `threads` threads inside each run. The answers do not depend on the number.
     pub fn with_threads(model: &ModelFile, threads: usize) -> Result<Self, ModelError> {
+        Self::with_options(model, Options::threads(threads).map_err(|fault| model.error(fault))?)
+    }
+
+    /// Prepares `model` to be run as `options` say.
+    pub fn with_options(model: &ModelFile, options: Options) -> Result<Self, ModelError> {
         let outputs = model.proto().graph.iter().flat_map(|graph| &graph.output);
         let names: Vec<&str> = outputs.map(|output| output.name.as_str()).collect();
         let output = |wanted: &str| {
             let index = names.iter().position(|name| *name == wanted);
             index.ok_or_else(|| model.error(format!("no output '{wanted}'")))
         };
-        let threads = threads.max(1);
         let shape = input_shape(model);
         let mut session = Self {
-            plan: Plan::new(model.proto(), &shape, threads).map_err(|fault| model.error(fault))?,
+            plan: Plan::new(model.proto(), &shape, options).map_err(|fault| model.error(fault))?,
             preprocess: model.manifest().preprocess.clone(),
             name: model.name().to_owned(),
-            threads,
+            threads: options.threads,
             mask_output: output("mask")?,
             logits_output: output("logits")?,
         };
@@ -111,16 +119,42 @@ impl Session {
 
     /// Runs the network on a normalised `[3, height, width]` tensor.
     pub fn run(&mut self, tensor: &[f32]) -> Result<Explanation, ModelError> {
-        let fail = |fault: String| ModelError::engine(&self.name, fault);
-        let mut outputs = self.plan.run(tensor).map_err(fail)?;
-        let mut take = |index: usize| {
-            let output = outputs.get_mut(index).map(std::mem::take);
-            output.ok_or_else(|| fail("an output is missing".into()))
-        };
         let (width, height) = (self.preprocess.width as usize, self.preprocess.height as usize);
-        let mask = Mask::new(width, height, take(self.mask_output)?)
-            .ok_or_else(|| fail("the map has another size than the input".into()))?;
-        Ok(Explanation { mask, logits: take(self.logits_output)? })
+        let (mut mask, mut logits) = (Vec::new(), Vec::new());
+        self.run_into(tensor, &mut mask, &mut logits)?;
+        let mask = Mask::new(width, height, mask)
+            .ok_or_else(|| ModelError::engine(&self.name, "the map has another size than the input"))?;
+        Ok(Explanation { mask, logits })
+    }
+
+    /// As [`run`](Self::run), into vectors of the caller's: nothing is allocated once they are large enough and the
+    /// model runs on integer kernels as a whole.
+    pub fn run_into(
+        &mut self,
+        tensor: &[f32],
+        mask: &mut Vec<f32>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        let take = |outputs: &[&[f32]]| {
+            for (index, values) in [(self.mask_output, &mut *mask), (self.logits_output, &mut *logits)] {
+                let output = outputs.get(index).ok_or("an output is missing")?;
+                values.clear();
+                values.extend_from_slice(output);
+            }
+            Ok(())
+        };
+        self.plan.run(tensor, take).map_err(|fault| ModelError::engine(&self.name, fault))
+    }
+
+    /// What became of each node of the model.
+    pub fn plan(&self) -> &PlanReport {
+        self.plan.report()
+    }
+
+    /// The name and duration of every kernel call of one run; empty if the model does not run on integer kernels as a
+    /// whole.
+    pub fn profile(&self, tensor: &[f32]) -> Result<Vec<(String, Duration)>, ModelError> {
+        self.plan.profile(tensor).map_err(|fault| ModelError::engine(&self.name, fault))
     }
 }
 

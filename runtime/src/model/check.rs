@@ -129,7 +129,7 @@ fn int64s(tensor: &TensorProto) -> Vec<i64> {
     tensor.int64_data.iter().copied().chain(raw.map(i64::from_le_bytes)).collect()
 }
 
-/// Whether the tensor's data are inside the file and as many as its dimensions say.
+/// Whether the tensor's data are inside the file, as many as its dimensions say, and finite.
 fn check_tensor(tensor: &TensorProto, file_bytes: usize) -> Result<(), ModelErrorKind> {
     let name = printable(&tensor.name);
     if tensor.data_location == Some(1) || !tensor.external_data.is_empty() {
@@ -149,7 +149,19 @@ fn check_tensor(tensor: &TensorProto, file_bytes: usize) -> Result<(), ModelErro
     if !tensor.raw_data.is_empty() && Some(tensor.raw_data.len()) != count.checked_mul(width) {
         return structure(format!("tensor '{name}' has {} bytes for {count} values", tensor.raw_data.len()));
     }
+    // The engine's Sigmoid makes 0 of NaN: the file would run, and its map would look like one.
+    if !is_finite(tensor) {
+        return structure(format!("tensor '{name}' holds a value that is not a finite number"));
+    }
     Ok(())
+}
+
+/// Whether all values of a tensor of 32-bit floats are finite numbers; true for another type.
+fn is_finite(tensor: &TensorProto) -> bool {
+    let (words, _) = tensor.raw_data.as_chunks::<4>();
+    let mut raw = words.iter().map(|word| f32::from_le_bytes(*word));
+    let mut listed = tensor.float_data.iter().copied();
+    tensor.data_type != 1 || (raw.all(f32::is_finite) && listed.all(f32::is_finite))
 }
 
 fn check_manifest(manifest: &Manifest) -> Result<(), ModelErrorKind> {

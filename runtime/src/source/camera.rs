@@ -2,13 +2,13 @@
 //!
 //! The driver can hold a thread for ever, so nobody waits for that thread without a time limit.
 
-use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
+use crate::guard::guarded;
 use super::devices::{describe_devices, video_devices};
 use super::error::{SourceError, SourceErrorKind};
 use super::spec::CameraOptions;
@@ -190,8 +190,8 @@ pub fn camera_formats(index: u32) -> Result<Vec<String>, SourceError> {
     };
     let (sender, answer) = sync_channel(1);
     let ask = move || {
-        let formats = catch_unwind(|| negotiate::list(index));
-        let formats = formats.unwrap_or_else(|_| Err("the camera library panicked".into()));
+        let formats = guarded(|| negotiate::list(index));
+        let formats = formats.unwrap_or_else(|| Err("the camera library panicked".into()));
         // Whoever asked may have given up.
         let _ = sender.send(formats);
     };

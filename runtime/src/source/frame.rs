@@ -1,13 +1,13 @@
 //! One frame on its way: pixels as they arrived.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use image::RgbImage;
 
 use super::raw::RawPicture;
 use super::{huffman, jpeg};
+use crate::guard::guarded;
 use crate::image::{ImageError, ImageErrorKind, decode_rgb};
 
 /// A picture that came from a [`Source`](super::Source).
@@ -57,8 +57,8 @@ impl Frame {
             Pixels::Encoded(bytes) => bytes,
         };
         // A decoder's panic on a hostile picture must not end a program that runs for months.
-        catch_unwind(AssertUnwindSafe(|| decode_encoded(encoded, &self.source)))
-            .unwrap_or_else(|_| Err(self.damaged("the decoder panicked on it")))
+        guarded(|| decode_encoded(encoded, &self.source))
+            .unwrap_or_else(|| Err(self.damaged("the decoder panicked on it")))
     }
 
     fn damaged(&self, fault: &str) -> ImageError {

@@ -1,12 +1,12 @@
 //! The thread that sits in the camera's driver, and the watchdog over it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
+use crate::guard::guarded;
 use super::spec::CameraOptions;
 use super::{Pixels, negotiate};
 
@@ -122,10 +122,10 @@ fn patience(fps: u32) -> Duration {
 
 /// The library panics on some faults, even while it closes the device.
 fn guarded_capture(index: u32, options: CameraOptions, events: &SyncSender<Event>, quit: &AtomicBool) {
-    let fault = match catch_unwind(AssertUnwindSafe(|| capture(index, options, events, quit))) {
-        Ok(Ok(())) => return,
-        Ok(Err(fault)) => fault,
-        Err(_) => "the camera library panicked".into(),
+    let fault = match guarded(|| capture(index, options, events, quit)) {
+        Some(Ok(())) => return,
+        Some(Err(fault)) => fault,
+        None => "the camera library panicked".into(),
     };
     // Nobody listens any more if this fails.
     let _ = events.send(Event::Failed(fault));

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::AdamWConfig;
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use clap::Args;
@@ -71,6 +71,15 @@ pub(super) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Draws every weight now: Burn draws a weight when it is first used, on the device where that happens.
+struct Draw;
+
+impl ModuleVisitor for Draw {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        drop(param.val());
+    }
+}
+
 /// Seconds of each step, and the total loss at each step (warm-up included) to compare devices by.
 fn measure(args: &BenchArgs, device: &Device) -> (Vec<f64>, Vec<f64>) {
     const WARM_UP: usize = 2;
@@ -83,8 +92,10 @@ fn measure(args: &BenchArgs, device: &Device) -> (Vec<f64>, Vec<f64>) {
         classes: args.classes,
         momentum: 0.1,
     };
-    let mut comet = config.init(&cpu).fork(device);
-    let detector = config.classifier().init(&cpu).fork(device).freeze();
+    let (comet, detector) = (config.init(&cpu), config.classifier().init(&cpu));
+    comet.visit(&mut Draw);
+    detector.visit(&mut Draw);
+    let (mut comet, detector) = (comet.fork(device), detector.fork(device).freeze());
     let shape = [args.batch, 3, args.size, args.size];
     let images = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &cpu.clone().inner());
     let images = Tensor::<4>::from_data(images.into_data(), device);

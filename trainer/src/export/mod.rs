@@ -2,6 +2,8 @@
 
 mod capture;
 mod commute;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod fold;
 mod fuse;
 mod graph;

@@ -50,37 +50,12 @@ pub fn float_graph(comet: Comet, height: usize, width: usize) -> Result<Graph, E
 mod tests {
     use burn::tensor::{Device, Distribution, Tensor};
     use comet_edge::engine::{MASKED, PredictorSession, Session};
-    use comet_edge::image::{Fit, Preprocess};
-    use comet_edge::model::{DataSummary, FORMAT_VERSION, Manifest, ModelFile, Precision, TrainingSummary};
+    use comet_edge::model::{ModelFile, Precision};
 
     use super::*;
+    use crate::export::fixture::manifest;
     use crate::export::package;
     use crate::model::{CometConfig, Preset};
-
-    fn manifest(size: u32, classes: usize) -> Manifest {
-        Manifest {
-            format_version: FORMAT_VERSION,
-            name: "test".into(),
-            writer: "test".into(),
-            classes: (0..classes).map(|class| class.to_string()).collect(),
-            preprocess: Preprocess {
-                width: size,
-                height: size,
-                fit: Fit::Crop,
-                mean: [0.5; 3],
-                std: [0.25; 3],
-            },
-            fill: 0.0,
-            precision: Precision::Float32,
-            preset: "small".into(),
-            training: TrainingSummary::default(),
-            data: DataSummary::default(),
-            metrics: None,
-            float_sha256: None,
-            fidelity: None,
-            limits: None,
-        }
-    }
 
     fn comet(preset: Preset) -> Comet {
         let device = Device::flex();
@@ -116,7 +91,7 @@ mod tests {
         let values = |tensor: Tensor<1>| -> Vec<f32> { tensor.into_data().try_to_vec().unwrap() };
         let (mask, logits) = comet.forward(x.clone());
         let pixels = values(x.reshape([-1]));
-        let bytes = package(float_graph(comet, 64, 64).unwrap(), &manifest(64, 4)).unwrap();
+        let bytes = package(float_graph(comet, 64, 64).unwrap(), &manifest(4, Precision::Float32)).unwrap();
         let file = ModelFile::parse("test", &bytes, true).unwrap();
         let answer = Session::new(&file).unwrap().run(&pixels).unwrap();
         let close = |a: &[f32], b: &[f32], limit: f32| {

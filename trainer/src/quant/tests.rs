@@ -3,32 +3,13 @@
 use burn::tensor::Device;
 use comet_edge::engine::Session;
 use comet_edge::engine::proto::{Message, ModelProto};
-use comet_edge::image::{Fit, Preprocess};
-use comet_edge::model::{DataSummary, FORMAT_VERSION, Manifest, ModelFile, Precision, TrainingSummary};
+use comet_edge::model::{ModelFile, Precision};
 use rand::RngExt;
 
 use super::*;
+use crate::export::fixture::manifest;
 use crate::export::{float_graph, package};
 use crate::model::{CometConfig, Preset};
-
-fn manifest(precision: Precision) -> Manifest {
-    Manifest {
-        format_version: FORMAT_VERSION,
-        name: "test".into(),
-        writer: "test".into(),
-        classes: vec!["a".into(), "b".into(), "c".into()],
-        preprocess: Preprocess { width: 64, height: 64, fit: Fit::Crop, mean: [0.5; 3], std: [0.25; 3] },
-        fill: 0.0,
-        precision,
-        preset: "small".into(),
-        training: TrainingSummary::default(),
-        data: DataSummary::default(),
-        metrics: None,
-        float_sha256: None,
-        fidelity: None,
-        limits: None,
-    }
-}
 
 fn pictures(count: usize) -> Vec<Vec<f32>> {
     let picture = |index| {
@@ -45,7 +26,7 @@ fn every_method_gives_an_int8_file_close_to_the_float_one() {
     device.seed(11);
     let comet = CometConfig { preset: Preset::Small, width: 8, classes: 3, momentum: 0.1 }.init(&device);
     let graph = float_graph(comet, 64, 64).unwrap();
-    let float = package(graph.clone(), &manifest(Precision::Float32)).unwrap();
+    let float = package(graph.clone(), &manifest(3, Precision::Float32)).unwrap();
     let proto = ModelProto::decode(float.as_slice()).unwrap();
     let mut reference = Session::new(&ModelFile::parse("float", &float, true).unwrap()).unwrap();
     let scheme = Scheme::of(&graph).unwrap();
@@ -61,7 +42,7 @@ fn every_method_gives_an_int8_file_close_to_the_float_one() {
                 .all(|node| node.input.iter().all(|input| input.ends_with("/dequantized")))
         );
         assert!(layers("QuantizeLinear") > 90);
-        let bytes = package(integer, &manifest(Precision::Int8)).unwrap();
+        let bytes = package(integer, &manifest(3, Precision::Int8)).unwrap();
         let mut session = Session::new(&ModelFile::parse("int8", &bytes, true).unwrap()).unwrap();
         for picture in pictures(2) {
             let (a, b) = (reference.run(&picture).unwrap(), session.run(&picture).unwrap());
@@ -78,7 +59,7 @@ fn no_calibration_pictures_and_pictures_that_are_no_numbers_are_errors() {
     let comet = CometConfig { preset: Preset::Small, width: 8, classes: 3, momentum: 0.1 }.init(&device);
     let graph = float_graph(comet, 64, 64).unwrap();
     let scheme = Scheme::of(&graph).unwrap();
-    let bytes = package(graph.clone(), &manifest(Precision::Float32)).unwrap();
+    let bytes = package(graph.clone(), &manifest(3, Precision::Float32)).unwrap();
     let proto = ModelProto::decode(bytes.as_slice()).unwrap();
     let none = observe(&graph, &proto, (64, 64), &scheme, &[], Method::Mse);
     assert!(matches!(none, Err(QuantError::NoPictures)));

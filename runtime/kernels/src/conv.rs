@@ -1,0 +1,415 @@
+//! Direct convolution: fully connected layers and 1x1 convolutions are its smallest cases.
+
+use crate::layout::BLOCK;
+use crate::requantize::{Rounding, check_scale};
+use crate::threads::Shares;
+use crate::{Fault, Halo, Layout, Pool, Tier};
+
+/// Input channels that one dot product takes.
+pub(crate) const GROUP: usize = 4;
+/// Less work than this is not worth waking a thread for (multiplications; about 50 microseconds of one AVX-512 core).
+pub(crate) const WORTH_A_THREAD: usize = 8_000_000;
+
+/// Geometry of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Output channels.
+    pub channels: usize,
+    /// Rows and columns of the kernel.
+    pub kernel: [usize; 2],
+    /// Rows and columns from one window to the next.
+    pub stride: [usize; 2],
+    /// Rows and columns from one tap to the next.
+    pub dilation: [usize; 2],
+    /// Padding, which the input's halo provides.
+    pub padding: Halo,
+}
+
+impl ConvShape {
+    /// Height and width of the output for an input of `height` x `width`; `None` if no window fits.
+    pub fn output(&self, height: usize, width: usize) -> Option<[usize; 2]> {
+        let padding = self.padding;
+        let side = |axis: usize, inner: usize, before: usize, after: usize| {
+            let window = self.kernel[axis].checked_sub(1)?.checked_mul(self.dilation[axis])?.checked_add(1)?;
+            let room = inner.checked_add(before)?.checked_add(after)?.checked_sub(window)?;
+            Some(room.checked_div(self.stride[axis])? + 1)
+        };
+        Some([side(0, height, padding.top, padding.bottom)?, side(1, width, padding.left, padding.right)?])
+    }
+
+    /// Height and width of the output, if `input` has room for every window.
+    pub(crate) fn fit(&self, input: &Layout) -> Result<[usize; 2], Fault> {
+        let output = self.output(input.height(), input.width()).ok_or(Fault::Shape("no window fits the input"))?;
+        let (need, have) = (self.padding, input.halo());
+        if need.top > have.top || need.left > have.left || need.bottom > have.bottom || need.right > have.right {
+            return Err(Fault::Shape("the input's halo is smaller than the padding"));
+        }
+        Ok(output)
+    }
+
+    /// Bytes from the first tap of the first window to each tap.
+    pub(crate) fn taps(&self, input: &Layout) -> Vec<usize> {
+        let [rows, columns] = self.kernel;
+        let rows = (0..rows).map(|row| row * self.dilation[0] * input.row());
+        rows.flat_map(|row| (0..columns).map(move |column| row + column * self.dilation[1] * input.pixel()))
+            .collect()
+    }
+
+    /// Bytes before the first tap of the first window.
+    pub(crate) fn start(&self, input: &Layout) -> usize {
+        let halo = input.halo();
+        (halo.top - self.padding.top) * input.row() + (halo.left - self.padding.left) * input.pixel()
+    }
+}
+
+/// What becomes of the sums.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// Bytes: multiplied, rounded half to even, moved by `zero_point`, clamped to `low..=high` (a fused ReLU or clip).
+    Bytes {
+        /// The byte that stands for 0.
+        zero_point: u8,
+        /// The smallest byte.
+        low: u8,
+        /// The largest byte.
+        high: u8,
+    },
+    /// Real numbers: multiplied only. They are written as planes, `[channels, height, width]`.
+    Reals,
+}
+
+/// A convolution with packed weights.
+pub struct Conv {
+    tier: Tier,
+    input: Layout,
+    output: Layout,
+    target: Target,
+    /// `[channels / 16][tap][input channels / 4][16][4]`
+    weights: Vec<i8>,
+    bias: Vec<i32>,
+    multipliers: Vec<f32>,
+    taps: Vec<usize>,
+    groups: usize,
+    start: usize,
+    stride: [usize; 2],
+}
+
+impl std::fmt::Debug for Conv {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { tier, input, output, target, taps, .. } = self;
+        f.debug_struct("Conv")
+            .field("tier", tier)
+            .field("input", input)
+            .field("output", output)
+            .field("target", target)
+            .field("taps", &taps.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Conv {
+    /// Packs a convolution.
+    ///
+    /// `weights` are `[channels, input channels, rows, columns]`; `bias` is in units of input scale x weight scale;
+    /// `multipliers` turn a channel's sums into units of the output. With [`Target::Reals`], `output` gives the shape
+    /// alone.
+    ///
+    /// # Errors
+    /// [`Fault`] if shapes do not belong together, a multiplier is no scale, or a sum could overflow.
+    #[allow(clippy::too_many_arguments, reason = "a convolution is this many independent things")]
+    pub fn new(
+        tier: Tier,
+        shape: &ConvShape,
+        input: Layout,
+        input_zero_point: u8,
+        weights: &[i8],
+        bias: &[i32],
+        multipliers: &[f32],
+        output: Layout,
+        target: Target,
+    ) -> Result<Self, Fault> {
+        let tier = tier.check()?;
+        let size = shape.fit(&input)?;
+        if [output.height(), output.width()] != size || output.channels() != shape.channels {
+            return Err(Fault::Shape("the output has another shape than the convolution gives"));
+        }
+        if target != Target::Reals && !output.is_blocked() {
+            return Err(Fault::Shape("a convolution writes whole blocks of channels"));
+        }
+        let taps = shape.taps(&input);
+        let channels = shape.channels;
+        let each = taps.len().checked_mul(input.channels()).ok_or(Fault::Shape("a kernel too large"))?;
+        if Some(weights.len()) != channels.checked_mul(each) || bias.len() != channels || multipliers.len() != channels {
+            return Err(Fault::Shape("another number of weights, biases or multipliers than channels"));
+        }
+        let groups = input.channels().div_ceil(GROUP);
+        let blocks = channels.div_ceil(BLOCK);
+        let mut packed = Packed {
+            weights: vec![0; blocks * taps.len() * groups * BLOCK * GROUP],
+            bias: vec![0; blocks * BLOCK],
+            multipliers: vec![0.0; blocks * BLOCK],
+        };
+        for (channel, weights) in weights.chunks_exact(each).enumerate() {
+            packed.bias[channel] = fold_bias(weights, bias[channel], input_zero_point, channel)?;
+            check_scale(multipliers[channel])?;
+            packed.multipliers[channel] = multipliers[channel];
+            for (position, weight) in weights.iter().enumerate() {
+                let (from, tap) = (position / taps.len(), position % taps.len());
+                let row = ((channel / BLOCK) * taps.len() + tap) * groups + from / GROUP;
+                packed.weights[(row * BLOCK + channel % BLOCK) * GROUP + from % GROUP] = *weight;
+            }
+        }
+        Ok(Self {
+            tier: for_weights(tier, weights),
+            input,
+            output,
+            target,
+            weights: packed.weights,
+            bias: packed.bias,
+            multipliers: packed.multipliers,
+            start: shape.start(&input),
+            stride: shape.stride,
+            taps,
+            groups,
+        })
+    }
+
+    /// Multiplications of one run.
+    pub fn multiplications(&self) -> usize {
+        let each = self.taps.len() * self.input.channels() * self.output.channels();
+        each * self.output.height() * self.output.width()
+    }
+
+    /// Convolves `input` into the bytes `output`.
+    ///
+    /// # Errors
+    /// [`Fault::Shape`] if a slice is too short or the target is real numbers; [`Fault::Thread`] if a thread died.
+    pub fn run(&self, pool: &Pool, input: &[u8], output: &mut [u8]) -> Result<(), Fault> {
+        let Target::Bytes { zero_point, low, high } = self.target else {
+            return Err(Fault::Shape("a convolution into real numbers was asked for bytes"));
+        };
+        self.input.check(input.len())?;
+        self.output.check(output.len())?;
+        let sink = Sink::Bytes {
+            start: Shares::new(output),
+            origin: self.output.origin(),
+            row: self.output.row(),
+            pixel: self.output.pixel(),
+            rounding: Rounding::new(zero_point, low, high),
+        };
+        self.dispatch(pool, input, sink)
+    }
+
+    /// Convolves `input` into real numbers, `[channels, height, width]`.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_real(&self, pool: &Pool, input: &[u8], output: &mut [f32]) -> Result<(), Fault> {
+        self.input.check(input.len())?;
+        let plane = self.output.height() * self.output.width();
+        if self.target != Target::Reals || output.len() != plane * self.output.channels() {
+            return Err(Fault::Shape("the real numbers of a convolution have another place"));
+        }
+        self.dispatch(pool, input, Sink::Reals { start: Shares::new(output), plane })
+    }
+
+    fn dispatch(&self, pool: &Pool, input: &[u8], sink: Sink) -> Result<(), Fault> {
+        let task = Task {
+            source: input[self.start..].as_ptr(),
+            row: self.stride[0] * self.input.row(),
+            column: self.stride[1] * self.input.pixel(),
+            taps: &self.taps,
+            groups: self.groups,
+            weights: self.weights.as_ptr(),
+            bias: self.bias.as_ptr(),
+            multipliers: self.multipliers.as_ptr(),
+            width: self.output.width(),
+            channels: self.output.channels(),
+            sink,
+        };
+        let task = Shared(task);
+        let pixels = self.output.height() * self.output.width();
+        let blocks = self.output.channels().div_ceil(BLOCK);
+        let run = |pixels, blocks| {
+            // SAFETY: `new` proved that every window lies inside the input's layout and every pixel inside the
+            // output's; the callers checked that the slices are as long as these layouts; the tier was checked; and
+            // shares of different threads cover different pixels or different blocks.
+            unsafe { run_tile(self.tier, task.get(), pixels, blocks) }
+        };
+        if self.multiplications() < WORTH_A_THREAD || pool.threads() == 1 {
+            run(0..pixels, 0..blocks);
+            return Ok(());
+        }
+        // Pixels are the better cut as long as every thread gets enough of them for full tiles.
+        if pixels >= pool.threads() * 48 {
+            pool.split(pixels, 24, &|share| run(share, 0..blocks))
+        } else {
+            pool.split(blocks, 1, &|share| run(0..pixels, share))
+        }
+    }
+}
+
+struct Packed {
+    weights: Vec<i8>,
+    bias: Vec<i32>,
+    multipliers: Vec<f32>,
+}
+
+/// `bias - zero_point * sum(weights)`, so that kernels multiply the bytes as they are.
+///
+/// Refused is what could overflow: the kernels' partial sums go through every prefix of the products of bytes 0..=255
+/// (or -128..=127, as some tiers read them) with the weights.
+pub(crate) fn fold_bias(weights: &[i8], bias: i32, zero_point: u8, channel: usize) -> Result<i32, Fault> {
+    let sum: i64 = weights.iter().map(|weight| i64::from(*weight)).sum();
+    let size: i64 = weights.iter().map(|weight| i64::from(*weight).abs()).sum();
+    let folded = i64::from(bias) - i64::from(zero_point) * sum;
+    let limit = i64::from(i32::MAX) - size * 255 - 128 * size;
+    if folded.abs() > limit {
+        return Err(Fault::Overflow(channel));
+    }
+    i32::try_from(folded).map_err(|_| Fault::Overflow(channel))
+}
+
+/// `smull` and `smlal` add two products in 16 bits, which -128 x -128 twice would overflow. Quantizers do not write the
+/// weight -128; a file that has it runs on the reference code.
+pub(crate) fn for_weights(tier: Tier, weights: &[i8]) -> Tier {
+    if tier == Tier::Neon && weights.contains(&i8::MIN) { Tier::Scalar } else { tier }
+}
+
+/// Where a convolution writes.
+#[derive(Clone, Copy)]
+pub(crate) enum Sink {
+    Bytes { start: Shares<u8>, origin: usize, row: usize, pixel: usize, rounding: Rounding },
+    Reals { start: Shares<f32>, plane: usize },
+}
+
+/// A convolution for an inner loop: checked, and in pointers.
+#[derive(Clone, Copy)]
+pub(crate) struct Task<'a> {
+    /// The first tap of the first window.
+    pub(crate) source: *const u8,
+    /// Bytes between windows that are neighbours in a column.
+    pub(crate) row: usize,
+    /// Bytes between windows that are neighbours in a row.
+    pub(crate) column: usize,
+    pub(crate) taps: &'a [usize],
+    /// Input channels / 4, rounded up.
+    pub(crate) groups: usize,
+    pub(crate) weights: *const i8,
+    pub(crate) bias: *const i32,
+    pub(crate) multipliers: *const f32,
+    /// Columns of the output.
+    pub(crate) width: usize,
+    /// Channels of the output.
+    pub(crate) channels: usize,
+    pub(crate) sink: Sink,
+}
+
+impl Task<'_> {
+    /// Bytes of the packed weights of 16 output channels.
+    #[inline(always)]
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.taps.len() * self.groups * BLOCK * GROUP
+    }
+
+    /// The first tap of each of `P` windows from number `pixel` on.
+    ///
+    /// # Safety
+    /// The windows must exist.
+    #[inline(always)]
+    pub(crate) unsafe fn windows<const P: usize>(&self, pixel: usize) -> [*const u8; P] {
+        let (mut row, mut column) = (pixel / self.width, pixel % self.width);
+        std::array::from_fn(|_| {
+            // SAFETY: inside the input, as the caller proves.
+            let window = unsafe { self.source.add(row.wrapping_mul(self.row).wrapping_add(column.wrapping_mul(self.column))) };
+            column = column.wrapping_add(1);
+            if column == self.width {
+                (row, column) = (row.wrapping_add(1), 0);
+            }
+            window
+        })
+    }
+}
+
+/// Lets the threads of a pool see a task.
+struct Shared<'a>(Task<'a>);
+
+// SAFETY: the task's pointers are read only, but for the sink, of which every thread writes its own part.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    fn get(&self) -> &Task<'a> {
+        &self.0
+    }
+}
+
+/// Tiles of at most `limit` that cover `count`, as equal as they can be: 49 in tiles of up to 6 are 4 x 6 and 5 x 5.
+pub(crate) fn even_tiles(count: usize, limit: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = count.div_ceil(limit).max(1);
+    let (size, larger) = (count / tiles, count % tiles);
+    let mut start = 0usize;
+    (0..tiles).filter_map(move |index| {
+        let length = size.wrapping_add(usize::from(index < larger));
+        let at = start;
+        start = start.wrapping_add(length);
+        (length > 0).then_some((at, length))
+    })
+}
+
+/// # Safety
+/// The task must be checked and the tier available.
+unsafe fn run_tile(
+    tier: Tier,
+    task: &Task<'_>,
+    pixels: std::ops::Range<usize>,
+    blocks: std::ops::Range<usize>,
+) {
+    // SAFETY: passed on.
+    unsafe {
+        match tier {
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx512Vnni => crate::x86::avx512::conv(task, pixels, blocks),
+            #[cfg(target_arch = "x86_64")]
+            Tier::AvxVnni => crate::x86::avx_vnni::conv(task, pixels, blocks),
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx2 => crate::x86::avx2::conv(task, pixels, blocks),
+            #[cfg(target_arch = "aarch64")]
+            Tier::NeonI8mm => crate::aarch64::i8mm::conv(task, pixels, blocks),
+            #[cfg(target_arch = "aarch64")]
+            Tier::NeonDot => crate::aarch64::dot::conv(task, pixels, blocks),
+            #[cfg(target_arch = "aarch64")]
+            Tier::Neon => crate::aarch64::neon::conv(task, pixels, blocks),
+            _ => crate::scalar::conv(task, pixels, blocks),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_everything_once_and_differ_by_one() {
+        for count in 0..200 {
+            for limit in 1..9 {
+                let tiles: Vec<_> = even_tiles(count, limit).collect();
+                let mut next = 0;
+                for (start, length) in &tiles {
+                    assert_eq!(*start, next);
+                    assert!(*length <= limit && *length > 0);
+                    next += length;
+                }
+                assert_eq!(next, count);
+                let sizes = || tiles.iter().map(|tile| tile.1);
+                assert!(sizes().max().unwrap_or(0) - sizes().min().unwrap_or(0) <= 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_bias_at_the_edge_of_overflow_is_refused() {
+        assert!(fold_bias(&[127; 9], i32::MAX - 127 * 9 * 383, 0, 3).is_ok());
+        assert_eq!(fold_bias(&[127; 9], i32::MAX - 127 * 9 * 383 + 1, 0, 3), Err(Fault::Overflow(3)));
+        assert_eq!(fold_bias(&[1], i32::MIN, 0, 1), Err(Fault::Overflow(1)));
+    }
+}

@@ -1,0 +1,236 @@
+//! Depthwise convolution: one filter a channel.
+
+use std::ops::Range;
+
+use crate::conv::{WORTH_A_THREAD, fold_bias};
+use crate::layout::BLOCK;
+use crate::requantize::{Rounding, check_scale};
+use crate::threads::Shares;
+use crate::{ConvShape, Fault, Layout, Pool, Target, Tier};
+
+/// A depthwise convolution with packed weights.
+pub struct Depthwise {
+    tier: Tier,
+    input: Layout,
+    output: Layout,
+    rounding: Rounding,
+    /// As [`Packing`] says.
+    weights: Vec<i16>,
+    bias: Vec<i32>,
+    multipliers: Vec<f32>,
+    /// An even number of them where taps are taken in pairs: the last one is repeated with weight 0.
+    taps: Vec<usize>,
+    start: usize,
+    stride: [usize; 2],
+}
+
+impl std::fmt::Debug for Depthwise {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { tier, input, output, .. } = self;
+        f.debug_struct("Depthwise")
+            .field("tier", tier)
+            .field("input", input)
+            .field("output", output)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Order of the weights.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    /// `[tap][channels]`
+    Plain,
+    /// `[channels / width][taps / 2][2][width / 2][2 taps]`: of each 8 channels the first half of a block takes 4, the
+    /// second the other 4. That is the order in which x86 interleaves and packs vectors.
+    Pairs { width: usize },
+}
+
+impl Packing {
+    fn of(tier: Tier) -> Self {
+        match tier {
+            Tier::Avx512Vnni => Self::Pairs { width: 32 },
+            Tier::AvxVnni | Tier::Avx2 => Self::Pairs { width: 16 },
+            _ => Self::Plain,
+        }
+    }
+
+    /// Where channel `channel` of the arrays with one value a channel goes.
+    fn place(self, channel: usize) -> usize {
+        match self {
+            Self::Plain => channel,
+            Self::Pairs { width } => {
+                let (block, lane) = (channel / width * width, channel % width);
+                block + lane % 8 / 4 * (width / 2) + lane / 8 * 4 + lane % 4
+            }
+        }
+    }
+}
+
+impl Depthwise {
+    /// Packs a depthwise convolution; the arguments are those of [`Conv::new`](crate::Conv::new), with weights
+    /// `[channels, 1, rows, columns]` and a target of bytes.
+    ///
+    /// # Errors
+    /// As [`Conv::new`](crate::Conv::new).
+    #[allow(clippy::too_many_arguments, reason = "a convolution is this many independent things")]
+    pub fn new(
+        tier: Tier,
+        shape: &ConvShape,
+        input: Layout,
+        input_zero_point: u8,
+        weights: &[i8],
+        bias: &[i32],
+        multipliers: &[f32],
+        output: Layout,
+        target: Target,
+    ) -> Result<Self, Fault> {
+        let tier = tier.check()?;
+        let size = shape.fit(&input)?;
+        let channels = shape.channels;
+        if [output.height(), output.width()] != size
+            || output.channels() != channels
+            || input.channels() != channels
+            || !input.is_blocked()
+            || !output.is_blocked()
+        {
+            return Err(Fault::Shape("the output has another shape than the convolution gives"));
+        }
+        let mut taps = shape.taps(&input);
+        let count = taps.len();
+        if Some(weights.len()) != channels.checked_mul(count) || bias.len() != channels || multipliers.len() != channels {
+            return Err(Fault::Shape("another number of weights, biases or multipliers than channels"));
+        }
+        let Target::Bytes { zero_point, low, high } = target else {
+            return Err(Fault::Shape("a depthwise convolution gives bytes"));
+        };
+        let packing = Packing::of(tier);
+        let width = if let Packing::Pairs { width } = packing { width } else { BLOCK };
+        if packing != Packing::Plain && count % 2 == 1 {
+            taps.extend(taps.last().copied());
+        }
+        let padded = channels.next_multiple_of(width);
+        let mut packed = vec![0i16; padded * taps.len()];
+        let (mut biases, mut scales) = (vec![0; padded], vec![0.0; padded]);
+        for (channel, weights) in weights.chunks_exact(count).enumerate() {
+            check_scale(multipliers[channel])?;
+            biases[packing.place(channel)] = fold_bias(weights, bias[channel], input_zero_point, channel)?;
+            scales[packing.place(channel)] = multipliers[channel];
+            for (tap, weight) in weights.iter().enumerate() {
+                let at = match packing {
+                    Packing::Plain => tap * padded + channel,
+                    Packing::Pairs { width } => {
+                        let block = channel / width * taps.len() * width;
+                        block + tap / 2 * 2 * width + (packing.place(channel) % width) * 2 + tap % 2
+                    }
+                };
+                packed[at] = i16::from(*weight);
+            }
+        }
+        Ok(Self {
+            tier,
+            input,
+            output,
+            rounding: Rounding::new(zero_point, low, high),
+            weights: packed,
+            bias: biases,
+            multipliers: scales,
+            start: shape.start(&input),
+            stride: shape.stride,
+            taps,
+        })
+    }
+
+    /// Multiplications of one run.
+    pub fn multiplications(&self) -> usize {
+        self.taps.len() * self.output.channels() * self.output.height() * self.output.width()
+    }
+
+    /// Convolves `input` into `output`.
+    ///
+    /// # Errors
+    /// [`Fault::Shape`] if a slice is shorter than its layout; [`Fault::Thread`] if a thread died.
+    pub fn run(&self, pool: &Pool, input: &[u8], output: &mut [u8]) -> Result<(), Fault> {
+        self.input.check(input.len())?;
+        self.output.check(output.len())?;
+        let task = Shared(Task {
+            source: input[self.start..].as_ptr(),
+            row: self.stride[0] * self.input.row(),
+            column: self.stride[1] * self.input.pixel(),
+            taps: &self.taps,
+            weights: self.weights.as_ptr(),
+            bias: self.bias.as_ptr(),
+            multipliers: self.multipliers.as_ptr(),
+            channels: self.output.pixel(),
+            padded: self.bias.len(),
+            width: self.output.width(),
+            output: Shares::new(output),
+            origin: self.output.origin(),
+            output_row: self.output.row(),
+            output_pixel: self.output.pixel(),
+            rounding: self.rounding,
+        });
+        // A byte costs a depthwise kernel several times what it costs a dot product.
+        let worth = self.multiplications() * 8 >= WORTH_A_THREAD;
+        let grain = if worth { 1 } else { self.output.height() };
+        pool.split(self.output.height(), grain, &|rows| {
+            // SAFETY: `new` proved that every window lies inside the input's layout and every pixel inside the
+            // output's; the slices are as long as these layouts; the tier was checked; rows belong to one thread each.
+            unsafe { run_rows(self.tier, task.get(), rows) }
+        })
+    }
+}
+
+/// A depthwise convolution for an inner loop: checked, and in pointers.
+#[derive(Clone, Copy)]
+pub(crate) struct Task<'a> {
+    /// The first tap of the first window.
+    pub(crate) source: *const u8,
+    /// Bytes between windows that are neighbours in a column.
+    pub(crate) row: usize,
+    /// Bytes between windows that are neighbours in a row.
+    pub(crate) column: usize,
+    pub(crate) taps: &'a [usize],
+    pub(crate) weights: *const i16,
+    pub(crate) bias: *const i32,
+    pub(crate) multipliers: *const f32,
+    /// Channels to write: padded to 16.
+    pub(crate) channels: usize,
+    /// Channels of weights, bias and multipliers: padded to the width of the packing.
+    pub(crate) padded: usize,
+    /// Columns of the output.
+    pub(crate) width: usize,
+    pub(crate) output: Shares<u8>,
+    pub(crate) origin: usize,
+    pub(crate) output_row: usize,
+    pub(crate) output_pixel: usize,
+    pub(crate) rounding: Rounding,
+}
+
+/// Lets the threads of a pool see a task.
+struct Shared<'a>(Task<'a>);
+
+// SAFETY: the task's pointers are read only, but for the output, of which every thread writes its own rows.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    fn get(&self) -> &Task<'a> {
+        &self.0
+    }
+}
+
+/// # Safety
+/// The task must be checked and the tier available.
+unsafe fn run_rows(tier: Tier, task: &Task<'_>, rows: Range<usize>) {
+    // SAFETY: passed on.
+    unsafe {
+        match tier {
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx512Vnni => crate::x86::avx512::depthwise(task, rows),
+            #[cfg(target_arch = "x86_64")]
+            Tier::AvxVnni | Tier::Avx2 => crate::x86::avx2::depthwise(task, rows),
+            #[cfg(target_arch = "aarch64")]
+            Tier::NeonI8mm | Tier::NeonDot | Tier::Neon => crate::aarch64::neon::depthwise(task, rows),
+            _ => crate::scalar::depthwise(task, rows),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! From planes of real numbers to bytes and back: the edges of an integer region.
+
+use crate::add::each_row;
+use crate::requantize::Rounding;
+use crate::threads::Shares;
+use crate::versions::versions;
+use crate::{Fault, Layout, Pool, Quantization, Tier};
+
+/// Values of a row that are quantized before they are spread over the pixels.
+pub(crate) const CHUNK: usize = 128;
+
+/// `[channels, height, width]` real numbers to bytes: ONNX `QuantizeLinear`.
+#[derive(Debug)]
+pub struct Quantize {
+    tier: Tier,
+    output: Layout,
+    scale: f32,
+    rounding: Rounding,
+}
+
+impl Quantize {
+    /// Quantizes into `output`.
+    ///
+    /// # Errors
+    /// [`Fault::Tier`] if the processor lacks the tier.
+    pub fn new(tier: Tier, output: Layout, to: Quantization) -> Result<Self, Fault> {
+        let rounding = Rounding::new(to.zero_point, 0, 255);
+        Ok(Self { tier: tier.check()?, output, scale: to.scale, rounding })
+    }
+
+    /// Quantizes.
+    ///
+    /// # Errors
+    /// [`Fault::Shape`] if a slice has another size than its layout; [`Fault::Thread`] if a thread died.
+    pub fn run(&self, pool: &Pool, input: &[f32], output: &mut [u8]) -> Result<(), Fault> {
+        self.output.check(output.len())?;
+        let (width, plane) = (self.output.width(), self.output.width() * self.output.height());
+        if input.len() != plane * self.output.channels() {
+            return Err(Fault::Shape("planes of another size than the tensor"));
+        }
+        each_row(pool, &self.output, Shares::new(output), &|y, row| {
+            for (channel, plane) in input.chunks_exact(plane).enumerate() {
+                let source = &plane[y * width..][..width];
+                spread(self.tier, source, (self.scale, self.rounding), (self.output.pixel(), channel), row);
+            }
+        })
+    }
+}
+
+versions! {
+    /// `pixels` is the size of a pixel and the channel to write.
+    fn spread(source: &[f32], to: (f32, Rounding), pixels: (usize, usize), row: &mut [u8]) {
+        let (scale, rounding) = to;
+        let (size, channel) = pixels;
+        for (source, row) in source.chunks(CHUNK).zip(row.chunks_mut(CHUNK * size)) {
+            let mut bytes = [0u8; CHUNK];
+            for (byte, real) in bytes.iter_mut().zip(source) {
+                *byte = rounding.byte(*real / scale);
+            }
+            for (pixel, byte) in row.chunks_exact_mut(size).zip(bytes) {
+                pixel[channel] = byte;
+            }
+        }
+    }
+}
+
+/// Bytes to `[channels, height, width]` real numbers: ONNX `DequantizeLinear`.
+#[derive(Debug)]
+pub struct Dequantize {
+    input: Layout,
+    from: Quantization,
+}
+
+impl Dequantize {
+    /// Dequantizes `input`.
+    pub fn new(input: Layout, from: Quantization) -> Self {
+        Self { input, from }
+    }
+
+    /// Dequantizes.
+    ///
+    /// # Errors
+    /// [`Fault::Shape`] if a slice has another size than its layout.
+    pub fn run(&self, input: &[u8], output: &mut [f32]) -> Result<(), Fault> {
+        self.input.check(input.len())?;
+        let (width, plane) = (self.input.width(), self.input.width() * self.input.height());
+        if output.len() != plane * self.input.channels() {
+            return Err(Fault::Shape("planes of another size than the tensor"));
+        }
+        for (channel, plane) in output.chunks_exact_mut(plane).enumerate() {
+            for (y, row) in plane.chunks_exact_mut(width).enumerate() {
+                let pixels = input[self.input.inner(y)].chunks_exact(self.input.pixel());
+                for (real, pixel) in row.iter_mut().zip(pixels) {
+                    *real = self.from.real(pixel[channel]);
+                }
+            }
+        }
+        Ok(())
+    }
+}

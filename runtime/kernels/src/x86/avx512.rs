@@ -1,0 +1,263 @@
+//! AVX-512 VNNI: `vpdpbusd` multiplies 64 pairs of bytes.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use crate::conv::{GROUP, Sink, Task, even_tiles};
+use crate::depthwise::Task as DepthwiseTask;
+use crate::layout::BLOCK;
+use crate::requantize::Rounding;
+
+/// The features of the tier; `Tier::is_available` asks for the same.
+macro_rules! tier {
+    ($(#[$meta:meta])* $visibility:vis unsafe fn $($rest:tt)*) => {
+        $(#[$meta])*
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+        $visibility unsafe fn $($rest)*
+    };
+}
+
+/// Vectors of output channels that one tile holds.
+const VECTORS: usize = 4;
+
+tier! {
+/// # Safety
+/// The task must be checked, pixels and blocks inside it, and the tier available.
+pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<usize>) {
+    for (block, vectors) in even_tiles(blocks.len(), VECTORS) {
+        let block = blocks.start + block;
+        // 32 registers: sums, weights, and one for the activations.
+        let limit = if vectors == 4 { 6 } else { 8 };
+        for (pixel, count) in even_tiles(pixels.len(), limit) {
+            let pixel = pixels.start + pixel;
+            // SAFETY: passed on.
+            unsafe {
+                match vectors {
+                    1 => tiles::<1>(task, pixel, count, block),
+                    2 => tiles::<2>(task, pixel, count, block),
+                    3 => tiles::<3>(task, pixel, count, block),
+                    _ => tiles::<4>(task, pixel, count, block),
+                }
+            }
+        }
+    }
+}
+}
+
+tier! {
+/// # Safety
+/// As `conv`.
+#[inline]
+unsafe fn tiles<const V: usize>(task: &Task<'_>, pixel: usize, count: usize, block: usize) {
+    // SAFETY: passed on.
+    unsafe {
+        match count {
+            1 => tile::<1, V>(task, pixel, block),
+            2 => tile::<2, V>(task, pixel, block),
+            3 => tile::<3, V>(task, pixel, block),
+            4 => tile::<4, V>(task, pixel, block),
+            5 => tile::<5, V>(task, pixel, block),
+            6 => tile::<6, V>(task, pixel, block),
+            7 => tile::<7, V>(task, pixel, block),
+            _ => tile::<8, V>(task, pixel, block),
+        }
+    }
+}
+}
+
+tier! {
+/// `P` pixels of `16 * V` channels.
+///
+/// # Safety
+/// As `conv`.
+unsafe fn tile<const P: usize, const V: usize>(task: &Task<'_>, pixel: usize, block: usize) {
+    // SAFETY: windows and weights are inside what the task describes.
+    unsafe {
+        let windows = task.windows::<P>(pixel);
+        let size = task.block_bytes();
+        let mut weights = task.weights.add(block * size);
+        let bias: [__m512i; V] =
+            std::array::from_fn(|v| _mm512_loadu_si512(task.bias.add((block + v) * BLOCK).cast()));
+        let mut sums = [bias; P];
+        for tap in task.taps {
+            let mut offset = *tap;
+            for _ in 0..task.groups {
+                let row: [__m512i; V] =
+                    std::array::from_fn(|v| _mm512_loadu_si512(weights.add(v * size).cast()));
+                for p in 0..P {
+                    let bytes = _mm512_set1_epi32(windows[p].add(offset).cast::<i32>().read_unaligned());
+                    for v in 0..V {
+                        sums[p][v] = _mm512_dpbusd_epi32(sums[p][v], bytes, row[v]);
+                    }
+                }
+                weights = weights.add(BLOCK * GROUP);
+                offset = offset.wrapping_add(GROUP);
+            }
+        }
+        store(task, pixel, block, &sums);
+    }
+}
+}
+
+tier! {
+/// # Safety
+/// As `conv`.
+#[inline]
+unsafe fn store<const P: usize, const V: usize>(
+    task: &Task<'_>,
+    pixel: usize,
+    block: usize,
+    sums: &[[__m512i; V]; P],
+) {
+    // SAFETY: multipliers and pixels are padded to whole blocks; planes are written for real channels alone.
+    unsafe {
+        let scales: [__m512; V] =
+            std::array::from_fn(|v| _mm512_loadu_ps(task.multipliers.add((block + v) * BLOCK)));
+        match task.sink {
+            Sink::Bytes { start, origin, row, pixel: step, rounding } => {
+                let (mut y, mut x) = (pixel / task.width, pixel % task.width);
+                for sums in sums {
+                    let at = start.pointer().add(origin + y * row + x * step + block * BLOCK);
+                    for v in 0..V {
+                        let real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), scales[v]);
+                        let bytes = _mm512_cvtepi32_epi8(round(real, rounding));
+                        _mm_storeu_si128(at.add(v * BLOCK).cast(), bytes);
+                    }
+                    x += 1;
+                    if x == task.width {
+                        (y, x) = (y + 1, 0);
+                    }
+                }
+            }
+            Sink::Reals { start, plane } => {
+                for (p, sums) in sums.iter().enumerate() {
+                    for v in 0..V {
+                        let mut reals = [0.0f32; BLOCK];
+                        let real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), scales[v]);
+                        _mm512_storeu_ps(reals.as_mut_ptr(), real);
+                        for (lane, real) in reals.iter().enumerate() {
+                            let channel = (block + v) * BLOCK + lane;
+                            if channel < task.channels {
+                                *start.pointer().add(channel * plane + pixel + p) = *real;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+}
+
+tier! {
+/// Units of the output's scale to bytes in 32-bit lanes.
+///
+/// # Safety
+/// The tier must be available.
+#[inline]
+unsafe fn round(real: __m512, rounding: Rounding) -> __m512i {
+    let low = _mm512_max_ps(real, _mm512_set1_ps(rounding.low));
+    let clamped = _mm512_min_ps(low, _mm512_set1_ps(rounding.high));
+    _mm512_add_epi32(_mm512_cvtps_epi32(clamped), _mm512_set1_epi32(rounding.zero_point))
+}
+}
+
+/// Channels of a depthwise block.
+const WIDE: usize = 32;
+
+tier! {
+/// # Safety
+/// The task must be checked, rows inside it, and the tier available.
+pub(crate) unsafe fn depthwise(task: &DepthwiseTask<'_>, rows: Range<usize>) {
+    for block in 0..task.padded / WIDE {
+        for row in rows.clone() {
+            for (column, count) in even_tiles(task.width, 7) {
+                // SAFETY: passed on.
+                unsafe {
+                    match count {
+                        1 => depthwise_tile::<1>(task, row, column, block),
+                        2 => depthwise_tile::<2>(task, row, column, block),
+                        3 => depthwise_tile::<3>(task, row, column, block),
+                        4 => depthwise_tile::<4>(task, row, column, block),
+                        5 => depthwise_tile::<5>(task, row, column, block),
+                        6 => depthwise_tile::<6>(task, row, column, block),
+                        _ => depthwise_tile::<7>(task, row, column, block),
+                    }
+                }
+            }
+        }
+    }
+}
+}
+
+tier! {
+/// `P` pixels of 32 channels, two taps at a time.
+///
+/// # Safety
+/// As `depthwise`.
+unsafe fn depthwise_tile<const P: usize>(task: &DepthwiseTask<'_>, row: usize, column: usize, block: usize) {
+    // SAFETY: windows lie inside the input, and behind the last pixel there is room for one more load; everything with
+    // one value a channel is padded to whole blocks.
+    unsafe {
+        let first = task.source.add(row * task.row + column * task.column + block * WIDE);
+        let windows: [*const u8; P] = std::array::from_fn(|p| first.add(p.wrapping_mul(task.column)));
+        let mut weights = task.weights.add(block * task.taps.len() * WIDE);
+        let bias = task.bias.add(block * WIDE);
+        let start = [_mm512_loadu_si512(bias.cast()), _mm512_loadu_si512(bias.add(16).cast())];
+        let mut sums = [start; P];
+        for pair in task.taps.chunks_exact(2) {
+            let (a, b) = (pair[0], pair[1]);
+            let low = _mm512_loadu_si512(weights.cast());
+            let high = _mm512_loadu_si512(weights.add(WIDE).cast());
+            for p in 0..P {
+                let a = _mm512_cvtepu8_epi16(_mm256_loadu_si256(windows[p].add(a).cast()));
+                let b = _mm512_cvtepu8_epi16(_mm256_loadu_si256(windows[p].add(b).cast()));
+                sums[p][0] = _mm512_dpwssd_epi32(sums[p][0], _mm512_unpacklo_epi16(a, b), low);
+                sums[p][1] = _mm512_dpwssd_epi32(sums[p][1], _mm512_unpackhi_epi16(a, b), high);
+            }
+            weights = weights.add(2 * WIDE);
+        }
+        let scales = task.multipliers.add(block * WIDE);
+        let scales = [_mm512_loadu_ps(scales), _mm512_loadu_ps(scales.add(16))];
+        let at = task.origin + row * task.output_row + column * task.output_pixel + block * WIDE;
+        let half = task.channels - block * WIDE < WIDE;
+        for (p, sums) in sums.iter().enumerate() {
+            let low = round(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[0]), scales[0]), task.rounding);
+            let high = round(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[1]), scales[1]), task.rounding);
+            // Packing puts the channels back into their order.
+            let bytes = _mm512_cvtepi16_epi8(_mm512_packs_epi32(low, high));
+            let at = task.output.pointer().add(at + p * task.output_pixel);
+            if half {
+                _mm_storeu_si128(at.cast(), _mm256_castsi256_si128(bytes));
+            } else {
+                _mm256_storeu_si256(at.cast(), bytes);
+            }
+        }
+    }
+}
+}
+
+/// Looks 64 bytes up at a time.
+///
+/// # Safety
+/// AVX-512 BW and VBMI must be available.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(crate) unsafe fn look_up(table: &[u8; 256], bytes: &mut [u8]) {
+    // SAFETY: the table has four vectors.
+    let quarter = |index: usize| unsafe { _mm512_loadu_si512(table.as_ptr().add(64 * index).cast()) };
+    let (a, b, c, d) = (quarter(0), quarter(1), quarter(2), quarter(3));
+    let (whole, rest) = bytes.as_chunks_mut::<64>();
+    for chunk in whole {
+        // SAFETY: the chunk is one vector.
+        unsafe {
+            let index = _mm512_loadu_si512(chunk.as_ptr().cast());
+            let low = _mm512_permutex2var_epi8(a, index, b);
+            let high = _mm512_permutex2var_epi8(c, index, d);
+            let answer = _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high);
+            _mm512_storeu_si512(chunk.as_mut_ptr().cast(), answer);
+        }
+    }
+    for byte in rest {
+        *byte = table[usize::from(*byte)];
+    }
+}
