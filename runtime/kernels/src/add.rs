@@ -42,6 +42,10 @@ impl Add {
         let Target::Bytes { zero_point, low, high } = target else {
             return Err(Fault::Shape("a sum of bytes gives bytes"));
         };
+        check_scale(scale)?;
+        for q in quantization {
+            q.check()?;
+        }
         let factors = quantization.map(|q| q.scale / scale);
         check_scale(factors[0])?;
         check_scale(factors[1])?;

@@ -1,7 +1,7 @@
 //! The masked picture: what the predictor sees.
 
 use crate::add::each_row;
-use crate::quantize::CHUNK;
+use crate::quantize::{CHUNK, interleave};
 use crate::requantize::Rounding;
 use crate::threads::Shares;
 use crate::versions::versions;
@@ -23,7 +23,7 @@ impl Compose {
     /// # Errors
     /// [`Fault::Tier`] if the processor lacks the tier.
     pub fn new(tier: Tier, output: Layout, to: Quantization) -> Result<Self, Fault> {
-        let rounding = Rounding::new(to.zero_point, 0, 255);
+        let rounding = Rounding::new(to.check()?.zero_point, 0, 255);
         Ok(Self { tier: tier.check()?, output, scale: to.scale, rounding })
     }
 
@@ -39,8 +39,13 @@ impl Compose {
         }
         each_row(pool, &self.output, Shares::new(output), &|y, row| {
             let mask = &mask[y * width..][..width];
-            for (channel, plane) in image.chunks_exact(plane).enumerate() {
-                let source = &plane[y * width..][..width];
+            let planes = |channel: usize| &image[channel * plane + y * width..][..width];
+            if let (3, 4) = (self.output.channels(), self.output.pixel()) {
+                let rows = [planes(0), planes(1), planes(2)];
+                return interleave(self.tier, rows, Some(mask), (self.scale, self.rounding), row);
+            }
+            for channel in 0..self.output.channels() {
+                let source = planes(channel);
                 spread(self.tier, source, mask, (self.scale, self.rounding), (self.output.pixel(), channel), row);
             }
         })

@@ -10,6 +10,9 @@ pub(crate) const GROUP: usize = 4;
 /// Less work than this is not worth waking a thread for (multiplications; about 50 microseconds of one AVX-512 core).
 pub(crate) const WORTH_A_THREAD: usize = 8_000_000;
 
+/// Largest kernel, stride, dilation or padding; no network comes near it.
+const LARGEST_SIDE: usize = 1 << 16;
+
 /// Geometry of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvShape {
@@ -30,6 +33,11 @@ impl ConvShape {
     pub fn output(&self, height: usize, width: usize) -> Option<[usize; 2]> {
         let padding = self.padding;
         let side = |axis: usize, inner: usize, before: usize, after: usize| {
+            let limits = [self.kernel[axis], self.stride[axis], self.dilation[axis], before, after];
+            // A step of 0 would put all taps or all windows in one place; sides beyond any picture overflow later.
+            if self.dilation[axis] == 0 || limits.iter().any(|side| *side > LARGEST_SIDE) {
+                return None;
+            }
             let window = self.kernel[axis].checked_sub(1)?.checked_mul(self.dilation[axis])?.checked_add(1)?;
             let room = inner.checked_add(before)?.checked_add(after)?.checked_sub(window)?;
             Some(room.checked_div(self.stride[axis])? + 1)
@@ -88,6 +96,7 @@ pub struct Conv {
     weights: Vec<i8>,
     bias: Vec<i32>,
     multipliers: Vec<f32>,
+    bounded: bool,
     taps: Vec<usize>,
     groups: usize,
     start: usize,
@@ -149,9 +158,11 @@ impl Conv {
             bias: vec![0; blocks * BLOCK],
             multipliers: vec![0.0; blocks * BLOCK],
         };
+        let mut bounded = true;
         for (channel, weights) in weights.chunks_exact(each).enumerate() {
             packed.bias[channel] = fold_bias(weights, bias[channel], input_zero_point, channel)?;
             check_scale(multipliers[channel])?;
+            bounded &= is_bounded(weights, packed.bias[channel], multipliers[channel]);
             packed.multipliers[channel] = multipliers[channel];
             for (position, weight) in weights.iter().enumerate() {
                 let (from, tap) = (position / taps.len(), position % taps.len());
@@ -167,6 +178,7 @@ impl Conv {
             weights: packed.weights,
             bias: packed.bias,
             multipliers: packed.multipliers,
+            bounded,
             start: shape.start(&input),
             stride: shape.stride,
             taps,
@@ -223,6 +235,7 @@ impl Conv {
             weights: self.weights.as_ptr(),
             bias: self.bias.as_ptr(),
             multipliers: self.multipliers.as_ptr(),
+            bounded: self.bounded,
             width: self.output.width(),
             channels: self.output.channels(),
             sink,
@@ -270,6 +283,13 @@ pub(crate) fn fold_bias(weights: &[i8], bias: i32, zero_point: u8, channel: usiz
     i32::try_from(folded).map_err(|_| Fault::Overflow(channel))
 }
 
+/// Whether no sum of bytes times these weights, multiplied, leaves 32 bits.
+pub(crate) fn is_bounded(weights: &[i8], bias: i32, multiplier: f32) -> bool {
+    let size: i64 = weights.iter().map(|weight| i64::from(*weight).abs()).sum();
+    let largest = (i64::from(bias).abs() + 255 * size) as f64 * f64::from(multiplier);
+    largest < f64::from(1 << 30)
+}
+
 /// `smull` and `smlal` add two products in 16 bits, which -128 x -128 twice would overflow. Quantizers do not write the
 /// weight -128; a file that has it runs on the reference code.
 pub(crate) fn for_weights(tier: Tier, weights: &[i8]) -> Tier {
@@ -298,6 +318,8 @@ pub(crate) struct Task<'a> {
     pub(crate) weights: *const i8,
     pub(crate) bias: *const i32,
     pub(crate) multipliers: *const f32,
+    /// Whether every sum times its multiplier fits into 32 bits, so that the conversion needs no clamp before it.
+    pub(crate) bounded: bool,
     /// Columns of the output.
     pub(crate) width: usize,
     /// Channels of the output.
@@ -369,6 +391,10 @@ unsafe fn run_tile(
         match tier {
             #[cfg(target_arch = "x86_64")]
             Tier::Avx512Vnni => crate::x86::avx512::conv(task, pixels, blocks),
+            #[cfg(all(test, target_arch = "x86_64"))]
+            Tier::AvxVnni if !std::arch::is_x86_feature_detected!("avxvnni") => {
+                crate::x86::avx_vnni::evex::conv(task, pixels, blocks);
+            }
             #[cfg(target_arch = "x86_64")]
             Tier::AvxVnni => crate::x86::avx_vnni::conv(task, pixels, blocks),
             #[cfg(target_arch = "x86_64")]
@@ -402,6 +428,38 @@ mod tests {
                 assert_eq!(next, count);
                 let sizes = || tiles.iter().map(|tile| tile.1);
                 assert!(sizes().max().unwrap_or(0) - sizes().min().unwrap_or(0) <= 1);
+            }
+        }
+    }
+
+    /// The integration tests have every tier of the processor; this one has the AVX-VNNI loops on more processors.
+    #[test]
+    fn every_tier_gives_the_integers_of_the_reference() {
+        let halo = Halo { top: 1, left: 1, bottom: 1, right: 1 };
+        for (channels, inputs, side) in [(16, 16, 5), (40, 20, 7), (1, 3, 4), (65, 33, 9)] {
+            let input = Layout::new(inputs, side, side, halo).unwrap();
+            let output = Layout::new(channels, side, side, Halo::default()).unwrap();
+            let shape = ConvShape { channels, kernel: [3; 2], stride: [1; 2], dilation: [1; 2], padding: halo };
+            let mut seed = 1u32;
+            let mut next = || {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                seed >> 24
+            };
+            let weights: Vec<i8> = (0..channels * inputs * 9).map(|_| next() as i8).collect();
+            let bias: Vec<i32> = (0..channels).map(|_| next() as i32 * 10).collect();
+            let source: Vec<u8> = (0..input.len()).map(|_| next() as u8).collect();
+            let scales = vec![0.001; channels];
+            let run = |tier| {
+                let target = Target::Bytes { zero_point: 100, low: 3, high: 250 };
+                let conv =
+                    Conv::new(tier, &shape, input, 7, &weights, &bias, &scales, output, target).unwrap();
+                let mut bytes = vec![0; output.len()];
+                conv.run(&Pool::new(1).unwrap(), &source, &mut bytes).unwrap();
+                bytes
+            };
+            let reference = run(Tier::Scalar);
+            for tier in Tier::available() {
+                assert!(run(tier) == reference, "{tier:?}, {channels} channels");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::conv::{WORTH_A_THREAD, fold_bias};
+use crate::conv::{WORTH_A_THREAD, fold_bias, is_bounded};
 use crate::layout::BLOCK;
 use crate::requantize::{Rounding, check_scale};
 use crate::threads::Shares;
@@ -18,6 +18,7 @@ pub struct Depthwise {
     weights: Vec<i16>,
     bias: Vec<i32>,
     multipliers: Vec<f32>,
+    bounded: bool,
     /// An even number of them where taps are taken in pairs: the last one is repeated with weight 0.
     taps: Vec<usize>,
     start: usize,
@@ -111,9 +112,12 @@ impl Depthwise {
         let padded = channels.next_multiple_of(width);
         let mut packed = vec![0i16; padded * taps.len()];
         let (mut biases, mut scales) = (vec![0; padded], vec![0.0; padded]);
+        let mut bounded = true;
         for (channel, weights) in weights.chunks_exact(count).enumerate() {
             check_scale(multipliers[channel])?;
-            biases[packing.place(channel)] = fold_bias(weights, bias[channel], input_zero_point, channel)?;
+            let folded = fold_bias(weights, bias[channel], input_zero_point, channel)?;
+            bounded &= is_bounded(weights, folded, multipliers[channel]);
+            biases[packing.place(channel)] = folded;
             scales[packing.place(channel)] = multipliers[channel];
             for (tap, weight) in weights.iter().enumerate() {
                 let at = match packing {
@@ -134,6 +138,7 @@ impl Depthwise {
             weights: packed,
             bias: biases,
             multipliers: scales,
+            bounded,
             start: shape.start(&input),
             stride: shape.stride,
             taps,
@@ -160,6 +165,7 @@ impl Depthwise {
             weights: self.weights.as_ptr(),
             bias: self.bias.as_ptr(),
             multipliers: self.multipliers.as_ptr(),
+            bounded: self.bounded,
             channels: self.output.pixel(),
             padded: self.bias.len(),
             width: self.output.width(),
@@ -193,6 +199,8 @@ pub(crate) struct Task<'a> {
     pub(crate) weights: *const i16,
     pub(crate) bias: *const i32,
     pub(crate) multipliers: *const f32,
+    /// As in [`conv::Task`](crate::conv::Task).
+    pub(crate) bounded: bool,
     /// Channels to write: padded to 16.
     pub(crate) channels: usize,
     /// Channels of weights, bias and multipliers: padded to the width of the packing.

@@ -153,7 +153,8 @@ impl Layout {
     /// # Errors
     /// [`Fault::Shape`] if `tensor` is shorter than [`len`](Self::len).
     pub fn fill_halo(&self, tensor: &mut [u8], value: u8) -> Result<(), Fault> {
-        let tensor = tensor.get_mut(..self.bytes()).ok_or(Fault::Shape("a slice shorter than its layout"))?;
+        self.check(tensor.len())?;
+        let tensor = &mut tensor[..self.bytes()];
         let (left, right) = (self.halo.left * self.pixel(), self.halo.right * self.pixel());
         for (index, row) in tensor.chunks_exact_mut(self.row()).enumerate() {
             if index < self.halo.top || index >= self.halo.top + self.height {

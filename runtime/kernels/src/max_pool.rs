@@ -1,5 +1,7 @@
 //! Largest value of each window.
 
+use std::ops::Range;
+
 use crate::add::each_row;
 use crate::threads::Shares;
 use crate::versions::versions;
@@ -21,14 +23,15 @@ impl MaxPool {
     /// [`Fault::Shape`] if shapes do not belong together, or a window could lie in the padding alone.
     pub fn new(tier: Tier, shape: ConvShape, input: Layout, output: Layout) -> Result<Self, Fault> {
         let size = shape.output(input.height(), input.width());
-        let channels = input.channels() == output.channels() && input.pixel() == output.pixel();
+        let channels = input.channels() == output.channels() && input.pixel() == output.pixel() && input.is_blocked();
         if size != Some([output.height(), output.width()]) || !channels {
             return Err(Fault::Shape("the output has another shape than pooling gives"));
         }
         let padding = shape.padding;
-        let reach = |axis: usize| (shape.kernel[axis] - 1) * shape.dilation[axis];
-        if padding.top.max(padding.bottom) > reach(0) || padding.left.max(padding.right) > reach(1) {
-            return Err(Fault::Shape("a window lies in the padding alone"));
+        // Without dilation a window is one piece, so that padding smaller than the kernel never fills it.
+        let fits = |axis: usize, padding: usize| shape.dilation[axis] == 1 && padding < shape.kernel[axis];
+        if !fits(0, padding.top.max(padding.bottom)) || !fits(1, padding.left.max(padding.right)) {
+            return Err(Fault::Shape("a window that could lie in the padding alone"));
         }
         Ok(Self { tier: tier.check()?, shape, input, output })
     }
@@ -41,47 +44,51 @@ impl MaxPool {
         self.input.check(input.len())?;
         self.output.check(output.len())?;
         let start = Shares::new(output);
-        let ConvShape { kernel, stride, dilation, padding, .. } = self.shape;
+        let ConvShape { kernel, stride, padding, .. } = self.shape;
+        let rows = |y: usize| window(y * stride[0], kernel[0], padding.top, self.input.height());
+        let columns = |x: usize| window(x * stride[1], kernel[1], padding.left, self.input.width());
         each_row(pool, &self.output, start, &|y, row| {
-            row.fill(0);
-            for tap in 0..kernel[0] {
-                let above = (y * stride[0] + tap * dilation[0]).checked_sub(padding.top);
-                let Some(above) = above.filter(|above| *above < self.input.height()) else { continue };
-                let source = &input[self.input.inner(above)];
-                let columns = Columns {
-                    pixel: self.input.pixel(),
-                    taps: kernel[1],
-                    stride: stride[1],
-                    dilation: dilation[1],
-                    left: padding.left,
-                };
-                largest(self.tier, source, columns, row);
+            let rows = rows(y);
+            let source = &input[self.input.inner(rows.start).start..self.input.inner(rows.end - 1).end];
+            let size = (self.input.pixel(), self.input.row(), rows.len());
+            for (x, pixel) in row.chunks_exact_mut(self.output.pixel()).enumerate() {
+                largest(self.tier, source, size, columns(x), pixel);
             }
         })
     }
 }
 
-#[derive(Clone, Copy)]
-struct Columns {
-    pixel: usize,
-    taps: usize,
-    stride: usize,
-    dilation: usize,
-    left: usize,
+/// The part of a window of `size` from `start` on, in padded coordinates, that lies inside of `0..length`; never empty,
+/// because padding is smaller than the window and the window fits into the padded side.
+fn window(start: usize, size: usize, padding: usize, length: usize) -> Range<usize> {
+    start.saturating_sub(padding)..(start + size - padding).min(length)
 }
 
 versions! {
-    fn largest(source: &[u8], columns: Columns, output: &mut [u8]) {
-        let width = source.len() / columns.pixel;
-        for (x, output) in output.chunks_exact_mut(columns.pixel).enumerate() {
-            for tap in 0..columns.taps {
-                let at = (x * columns.stride + tap * columns.dilation).checked_sub(columns.left);
-                let Some(at) = at.filter(|at| *at < width) else { continue };
-                let source = &source[at * columns.pixel..][..columns.pixel];
-                for (byte, other) in output.iter_mut().zip(source) {
-                    *byte = (*byte).max(*other);
+    /// The largest bytes of some columns; `size` is that of a pixel and a row, and the number of rows.
+    fn largest(source: &[u8], size: (usize, usize, usize), columns: Range<usize>, output: &mut [u8]) {
+        let (pixel, row, rows) = size;
+        let mut start = 0;
+        while start < pixel {
+            // Whole cache lines where there are any: their maximum stays in one register or two.
+            let width = if pixel - start >= 64 { 64 } else { 16 };
+            let mut most = [0u8; 64];
+            for y in 0..rows {
+                for x in columns.clone() {
+                    let at = y * row + x * pixel + start;
+                    if let Some(values) = source[at..].first_chunk::<64>().filter(|_| width == 64) {
+                        for (most, value) in most.iter_mut().zip(values) {
+                            *most = (*most).max(*value);
+                        }
+                    } else {
+                        for (most, value) in most.iter_mut().zip(&source[at..at + width]) {
+                            *most = (*most).max(*value);
+                        }
+                    }
                 }
             }
+            output[start..start + width].copy_from_slice(&most[..width]);
+            start += width;
         }
     }
 }

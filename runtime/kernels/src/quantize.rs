@@ -24,7 +24,7 @@ impl Quantize {
     /// # Errors
     /// [`Fault::Tier`] if the processor lacks the tier.
     pub fn new(tier: Tier, output: Layout, to: Quantization) -> Result<Self, Fault> {
-        let rounding = Rounding::new(to.zero_point, 0, 255);
+        let rounding = Rounding::new(to.check()?.zero_point, 0, 255);
         Ok(Self { tier: tier.check()?, output, scale: to.scale, rounding })
     }
 
@@ -39,8 +39,13 @@ impl Quantize {
             return Err(Fault::Shape("planes of another size than the tensor"));
         }
         each_row(pool, &self.output, Shares::new(output), &|y, row| {
-            for (channel, plane) in input.chunks_exact(plane).enumerate() {
-                let source = &plane[y * width..][..width];
+            let planes = |channel: usize| &input[channel * plane + y * width..][..width];
+            if let (3, 4) = (self.output.channels(), self.output.pixel()) {
+                let rows = [planes(0), planes(1), planes(2)];
+                return interleave(self.tier, rows, None, (self.scale, self.rounding), row);
+            }
+            for channel in 0..self.output.channels() {
+                let source = planes(channel);
                 spread(self.tier, source, (self.scale, self.rounding), (self.output.pixel(), channel), row);
             }
         })
@@ -59,6 +64,28 @@ versions! {
             }
             for (pixel, byte) in row.chunks_exact_mut(size).zip(bytes) {
                 pixel[channel] = byte;
+            }
+        }
+    }
+}
+
+versions! {
+    /// Three planes to pixels of four bytes, each value times its mask if there is one.
+    pub(crate) fn interleave(rows: [&[f32]; 3], mask: Option<&[f32]>, to: (f32, Rounding), row: &mut [u8]) {
+        let (scale, rounding) = to;
+        let (pixels, _) = row.as_chunks_mut::<4>();
+        let values = pixels.iter_mut().zip(rows[0]).zip(rows[1]).zip(rows[2]);
+        let pack = |red: f32, green: f32, blue: f32| {
+            let byte = |real: f32| u32::from(rounding.byte(real / scale));
+            (byte(red) | byte(green) << 8 | byte(blue) << 16).to_le_bytes()
+        };
+        if let Some(mask) = mask {
+            for ((((pixel, red), green), blue), mask) in values.zip(mask) {
+                *pixel = pack(red * mask, green * mask, blue * mask);
+            }
+        } else {
+            for (((pixel, red), green), blue) in values {
+                *pixel = pack(*red, *green, *blue);
             }
         }
     }

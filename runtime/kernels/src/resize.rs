@@ -110,7 +110,7 @@ versions! {
     }
 }
 
-/// The logistic function in place, to 2 units in the last place, by operations that every processor rounds alike. NaN
+/// The logistic function in place, to 4 units in the last place, by operations that every processor rounds alike. NaN
 /// stays NaN.
 ///
 /// # Errors
@@ -158,7 +158,7 @@ mod tests {
         sigmoid(Tier::Scalar, &mut reference).unwrap();
         for (x, y) in inputs.iter().zip(&reference) {
             let exact = 1.0 / (1.0 + (-f64::from(*x)).exp());
-            assert!((f64::from(*y) - exact).abs() <= 1.5e-7 * exact + 1e-37, "{x}: {y} {exact}");
+            assert!((f64::from(*y) - exact).abs() <= 2.5e-7 * exact + 1e-37, "{x}: {y} {exact}");
         }
         for tier in Tier::available() {
             let mut values = inputs.clone();

@@ -94,7 +94,9 @@ unsafe fn tile<const P: usize, const V: usize>(task: &Task<'_>, pixel: usize, bl
                 offset = offset.wrapping_add(GROUP);
             }
         }
-        store(task, pixel, block, &sums);
+        // A copy: sums whose address is known to somebody would not stay in registers.
+        let done = sums;
+        store(task, pixel, block, &done);
     }
 }
 }
@@ -116,13 +118,25 @@ unsafe fn store<const P: usize, const V: usize>(
         match task.sink {
             Sink::Bytes { start, origin, row, pixel: step, rounding } => {
                 let (mut y, mut x) = (pixel / task.width, pixel % task.width);
+                let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+                let move_by = _mm512_set1_epi16(rounding.zero_point as i16);
+                let smallest = _mm512_set1_epi8(rounding.lowest() as i8);
+                let largest = _mm512_set1_epi8(rounding.highest() as i8);
                 for sums in sums {
                     let at = start.pointer().add(origin + y * row + x * step + block * BLOCK);
-                    for v in 0..V {
+                    let whole: [__m512i; V] = std::array::from_fn(|v| {
                         let real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), scales[v]);
-                        let bytes = _mm512_cvtepi32_epi8(round(real, rounding));
-                        _mm_storeu_si128(at.add(v * BLOCK).cast(), bytes);
-                    }
+                        if task.bounded { _mm512_cvtps_epi32(real) } else { round(real, rounding) }
+                    });
+                    // Vectors that do not exist are copies, whose bytes are not stored.
+                    let pick = |v: usize| whole[if v < V { v } else { 0 }];
+                    let low = _mm512_packs_epi32(pick(0), pick(1));
+                    let high = _mm512_packs_epi32(pick(2), pick(3));
+                    let bytes = _mm512_packus_epi16(_mm512_adds_epi16(low, move_by), _mm512_adds_epi16(high, move_by));
+                    // Packing left the four vectors interleaved by quarters.
+                    let bytes = _mm512_permutexvar_epi32(order, bytes);
+                    let bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, smallest), largest);
+                    _mm512_mask_storeu_epi8(at.cast(), u64::MAX >> (64 - V * BLOCK), bytes);
                     x += 1;
                     if x == task.width {
                         (y, x) = (y + 1, 0);
@@ -150,7 +164,7 @@ unsafe fn store<const P: usize, const V: usize>(
 }
 
 tier! {
-/// Units of the output's scale to bytes in 32-bit lanes.
+/// Units of the output's scale to whole ones, clamped before the conversion, which out of range would give nonsense.
 ///
 /// # Safety
 /// The tier must be available.
@@ -158,7 +172,7 @@ tier! {
 unsafe fn round(real: __m512, rounding: Rounding) -> __m512i {
     let low = _mm512_max_ps(real, _mm512_set1_ps(rounding.low));
     let clamped = _mm512_min_ps(low, _mm512_set1_ps(rounding.high));
-    _mm512_add_epi32(_mm512_cvtps_epi32(clamped), _mm512_set1_epi32(rounding.zero_point))
+    _mm512_cvtps_epi32(clamped)
 }
 }
 
@@ -221,11 +235,20 @@ unsafe fn depthwise_tile<const P: usize>(task: &DepthwiseTask<'_>, row: usize, c
         let scales = [_mm512_loadu_ps(scales), _mm512_loadu_ps(scales.add(16))];
         let at = task.origin + row * task.output_row + column * task.output_pixel + block * WIDE;
         let half = task.channels - block * WIDE < WIDE;
-        for (p, sums) in sums.iter().enumerate() {
-            let low = round(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[0]), scales[0]), task.rounding);
-            let high = round(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[1]), scales[1]), task.rounding);
+        let rounding = task.rounding;
+        let move_by = _mm512_set1_epi16(rounding.zero_point as i16);
+        let smallest = _mm256_set1_epi8(rounding.lowest() as i8);
+        let largest = _mm256_set1_epi8(rounding.highest() as i8);
+        let done = sums;
+        for (p, sums) in done.iter().enumerate() {
+            let whole: [__m512i; 2] = std::array::from_fn(|v| {
+                let real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), scales[v]);
+                if task.bounded { _mm512_cvtps_epi32(real) } else { round(real, rounding) }
+            });
             // Packing puts the channels back into their order.
-            let bytes = _mm512_cvtepi16_epi8(_mm512_packs_epi32(low, high));
+            let words = _mm512_adds_epi16(_mm512_packs_epi32(whole[0], whole[1]), move_by);
+            let bytes = _mm512_cvtusepi16_epi8(_mm512_max_epi16(words, _mm512_setzero_si512()));
+            let bytes = _mm256_min_epu8(_mm256_max_epu8(bytes, smallest), largest);
             let at = task.output.pointer().add(at + p * task.output_pixel);
             if half {
                 _mm_storeu_si128(at.cast(), _mm256_castsi256_si128(bytes));

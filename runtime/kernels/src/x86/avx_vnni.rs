@@ -62,7 +62,9 @@ macro_rules! loops {
                         offset = offset.wrapping_add(GROUP);
                     }
                 }
-                store(task, pixel, block, &sums);
+                // A copy: sums whose address is known to somebody would not stay in registers.
+        let done = sums;
+        store(task, pixel, block, &done);
             }
         }
     };
