@@ -98,6 +98,8 @@ pub struct Conv {
     multipliers: Vec<f32>,
     bounded: bool,
     taps: Vec<usize>,
+    /// Bytes from the first tap of a window to each group of four channels of each tap.
+    steps: Vec<u32>,
     groups: usize,
     start: usize,
     stride: [usize; 2],
@@ -181,6 +183,7 @@ impl Conv {
             bounded,
             start: shape.start(&input),
             stride: shape.stride,
+            steps: steps(&taps, groups)?,
             taps,
             groups,
         })
@@ -231,6 +234,7 @@ impl Conv {
             row: self.stride[0] * self.input.row(),
             column: self.stride[1] * self.input.pixel(),
             taps: &self.taps,
+            steps: &self.steps,
             groups: self.groups,
             weights: self.weights.as_ptr(),
             bias: self.bias.as_ptr(),
@@ -260,6 +264,12 @@ impl Conv {
             pool.split(blocks, 1, &|share| run(0..pixels, share))
         }
     }
+}
+
+/// Where the bytes of each dot product lie in a window, taps outside, groups of channels inside.
+fn steps(taps: &[usize], groups: usize) -> Result<Vec<u32>, Fault> {
+    let steps = taps.iter().flat_map(|tap| (0..groups).map(move |group| u32::try_from(tap + group * GROUP).ok()));
+    steps.collect::<Option<_>>().ok_or(Fault::Shape("a kernel too large"))
 }
 
 struct Packed {
@@ -313,6 +323,8 @@ pub(crate) struct Task<'a> {
     /// Bytes between windows that are neighbours in a row.
     pub(crate) column: usize,
     pub(crate) taps: &'a [usize],
+    /// Bytes from the first tap of a window to each group of each tap: one loop instead of two keeps sums in registers.
+    pub(crate) steps: &'a [u32],
     /// Input channels / 4, rounded up.
     pub(crate) groups: usize,
     pub(crate) weights: *const i8,

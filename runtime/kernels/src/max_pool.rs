@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::add::each_row;
+use crate::layout::BLOCK;
 use crate::threads::Shares;
 use crate::versions::versions;
 use crate::{ConvShape, Fault, Layout, Pool, Tier};
@@ -67,28 +68,37 @@ fn window(start: usize, size: usize, padding: usize, length: usize) -> Range<usi
 versions! {
     /// The largest bytes of some columns; `size` is that of a pixel and a row, and the number of rows.
     fn largest(source: &[u8], size: (usize, usize, usize), columns: Range<usize>, output: &mut [u8]) {
-        let (pixel, row, rows) = size;
-        let mut start = 0;
-        while start < pixel {
-            // Whole cache lines where there are any: their maximum stays in one register or two.
-            let width = if pixel - start >= 64 { 64 } else { 16 };
-            let mut most = [0u8; 64];
-            for y in 0..rows {
-                for x in columns.clone() {
-                    let at = y * row + x * pixel + start;
-                    if let Some(values) = source[at..].first_chunk::<64>().filter(|_| width == 64) {
-                        for (most, value) in most.iter_mut().zip(values) {
-                            *most = (*most).max(*value);
-                        }
-                    } else {
-                        for (most, value) in most.iter_mut().zip(&source[at..at + width]) {
-                            *most = (*most).max(*value);
-                        }
-                    }
-                }
-            }
-            output[start..start + width].copy_from_slice(&most[..width]);
-            start += width;
+        // Whole cache lines where there are any: their maximum stays in a register or two.
+        let (wide, narrow) = output.as_chunks_mut::<64>();
+        let rest = wide.len() * 64;
+        for (index, output) in wide.iter_mut().enumerate() {
+            *output = most(source, size, columns.clone(), index * 64);
+        }
+        for (index, output) in narrow.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+            *output = most(source, size, columns.clone(), rest + index * BLOCK);
         }
     }
+}
+
+#[inline(always)]
+fn most<const N: usize>(
+    source: &[u8],
+    (pixel, row, rows): (usize, usize, usize),
+    columns: Range<usize>,
+    start: usize,
+) -> [u8; N] {
+    let mut most = [0u8; N];
+    for y in 0..rows {
+        let first = y.wrapping_mul(row).wrapping_add(columns.start.wrapping_mul(pixel)).wrapping_add(start);
+        for x in 0..columns.len() {
+            let at = first.wrapping_add(x.wrapping_mul(pixel));
+            let Some(values) = source.get(at..).and_then(<[u8]>::first_chunk::<N>) else { continue };
+            let mut larger = [0u8; N];
+            for ((larger, most), value) in larger.iter_mut().zip(&most).zip(values) {
+                *larger = (*most).max(*value);
+            }
+            most = larger;
+        }
+    }
+    most
 }

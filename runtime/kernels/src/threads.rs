@@ -11,7 +11,7 @@ use crate::Fault;
 
 /// Turns of waiting before a thread gives its core back; some tens of microseconds, more than the time between two
 /// kernels of a frame and far less than the time between two frames.
-const SPINS: u32 = 20_000;
+const SPINS: u32 = 4_000;
 
 type Job = *const (dyn Fn(usize) + Sync);
 

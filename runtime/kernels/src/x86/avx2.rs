@@ -40,24 +40,22 @@ unsafe fn tile<const P: usize>(task: &Task<'_>, pixel: usize, block: usize) {
         let windows = task.windows::<P>(pixel);
         let mut weights = task.weights.add(block * task.block_bytes());
         let mut sums = [[_mm256_setzero_si256(); 4]; P];
-        for tap in task.taps {
-            let mut offset = *tap;
-            for _ in 0..task.groups {
-                let bytes: [__m256i; P] = std::array::from_fn(|p| {
-                    let four = windows[p].add(offset).cast::<i32>().read_unaligned();
-                    _mm256_broadcastq_epi64(_mm_cvtepu8_epi16(_mm_cvtsi32_si128(four)))
-                });
-                for quarter in 0..4 {
-                    let row = _mm256_cvtepi8_epi16(_mm_loadu_si128(weights.add(quarter * 16).cast()));
-                    for p in 0..P {
-                        let products = _mm256_madd_epi16(bytes[p], row);
-                        sums[p][quarter] = _mm256_add_epi32(sums[p][quarter], products);
-                    }
+        for offset in task.steps {
+            let bytes: [__m256i; P] = std::array::from_fn(|p| {
+                let four = windows[p].add(*offset as usize).cast::<i32>().read_unaligned();
+                _mm256_broadcastq_epi64(_mm_cvtepu8_epi16(_mm_cvtsi32_si128(four)))
+            });
+            for quarter in 0..4 {
+                let row = _mm256_cvtepi8_epi16(_mm_loadu_si128(weights.add(quarter * 16).cast()));
+                for p in 0..P {
+                    let products = _mm256_madd_epi16(bytes[p], row);
+                    sums[p][quarter] = _mm256_add_epi32(sums[p][quarter], products);
                 }
-                weights = weights.add(BLOCK * GROUP);
-                offset = offset.wrapping_add(GROUP);
             }
+            weights = weights.add(BLOCK * GROUP);
         }
+        // A copy: sums whose address is known to somebody would not stay in registers.
+        let sums = { sums };
         for (p, sums) in sums.iter().enumerate() {
             let mut halves = [0i32; 2 * BLOCK];
             for (quarter, sum) in sums.iter().enumerate() {

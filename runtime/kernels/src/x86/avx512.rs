@@ -1,5 +1,6 @@
 //! AVX-512 VNNI: `vpdpbusd` multiplies 64 pairs of bytes.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -27,7 +28,7 @@ pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<u
     for (block, vectors) in even_tiles(blocks.len(), VECTORS) {
         let block = blocks.start + block;
         // 32 registers: sums, weights, and one for the activations.
-        let limit = if vectors == 4 { 6 } else { 8 };
+        let limit = if vectors == 4 { 6 } else { 7 };
         for (pixel, count) in even_tiles(pixels.len(), limit) {
             let pixel = pixels.start + pixel;
             // SAFETY: passed on.
@@ -57,10 +58,86 @@ unsafe fn tiles<const V: usize>(task: &Task<'_>, pixel: usize, count: usize, blo
             3 => tile::<3, V>(task, pixel, block),
             4 => tile::<4, V>(task, pixel, block),
             5 => tile::<5, V>(task, pixel, block),
-            6 => tile::<6, V>(task, pixel, block),
-            7 => tile::<7, V>(task, pixel, block),
-            _ => tile::<8, V>(task, pixel, block),
+            7 if V < VECTORS => tile::<7, V>(task, pixel, block),
+            _ => tile::<6, V>(task, pixel, block),
         }
+    }
+}
+}
+
+/// The sums of a tile of six pixels by four vectors, if that is what these are.
+#[inline(always)]
+fn whole<const P: usize, const V: usize>(
+    sums: &mut [[__m512i; V]; P],
+) -> Option<&mut [[__m512i; VECTORS]; 6]> {
+    // SAFETY: the two types are the same.
+    (P == 6 && V == VECTORS).then(|| unsafe { &mut *std::ptr::from_mut(sums).cast() })
+}
+
+/// A pixel's 4 bytes, broadcast, times the weights of four vectors of channels.
+macro_rules! row {
+    ($window:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(
+            "vpbroadcastd {bytes}, dword ptr [{", $window, "} + {offset}]\n",
+            "vpdpbusd {", $a, "}, {bytes}, {w0}\n",
+            "vpdpbusd {", $b, "}, {bytes}, {w1}\n",
+            "vpdpbusd {", $c, "}, {bytes}, {w2}\n",
+            "vpdpbusd {", $d, "}, {bytes}, {w3}",
+        )
+    };
+}
+
+tier! {
+/// The dot products of the tile that does most of the work, written out: the compiler loads all activations first, which
+/// leaves too few registers, and then moves sums in and out of memory.
+///
+/// # Safety
+/// As `conv`; there must be a step.
+#[inline]
+unsafe fn six_by_four(
+    steps: &[u32],
+    windows: [*const u8; 6],
+    weights: *const i8,
+    size: usize,
+    sums: &mut [[__m512i; VECTORS]; 6],
+) {
+    let steps = steps.as_ptr_range();
+    // Of a type, so that the registers get the names of whole vectors.
+    let mut scratch = [_mm512_setzero_si512(); 5];
+    // SAFETY: it reads the steps, the bytes of the windows and the weights, and writes nothing but registers.
+    unsafe {
+        asm!(
+            "2:",
+            "mov {offset:e}, dword ptr [{step}]",
+            "vmovdqu64 {w0}, [{w}]",
+            "vmovdqu64 {w1}, [{w} + {size}]",
+            "vmovdqu64 {w2}, [{w} + 2*{size}]",
+            "vmovdqu64 {w3}, [{w} + {thrice}]",
+            row!("p0", "0", "1", "2", "3"),
+            row!("p1", "4", "5", "6", "7"),
+            row!("p2", "8", "9", "10", "11"),
+            row!("p3", "12", "13", "14", "15"),
+            row!("p4", "16", "17", "18", "19"),
+            row!("p5", "20", "21", "22", "23"),
+            "add {w}, 64",
+            "add {step}, 4",
+            "cmp {step}, {end}",
+            "jne 2b",
+            inout(zmm_reg) sums[0][0], inout(zmm_reg) sums[0][1], inout(zmm_reg) sums[0][2], inout(zmm_reg) sums[0][3],
+            inout(zmm_reg) sums[1][0], inout(zmm_reg) sums[1][1], inout(zmm_reg) sums[1][2], inout(zmm_reg) sums[1][3],
+            inout(zmm_reg) sums[2][0], inout(zmm_reg) sums[2][1], inout(zmm_reg) sums[2][2], inout(zmm_reg) sums[2][3],
+            inout(zmm_reg) sums[3][0], inout(zmm_reg) sums[3][1], inout(zmm_reg) sums[3][2], inout(zmm_reg) sums[3][3],
+            inout(zmm_reg) sums[4][0], inout(zmm_reg) sums[4][1], inout(zmm_reg) sums[4][2], inout(zmm_reg) sums[4][3],
+            inout(zmm_reg) sums[5][0], inout(zmm_reg) sums[5][1], inout(zmm_reg) sums[5][2], inout(zmm_reg) sums[5][3],
+            p0 = in(reg) windows[0], p1 = in(reg) windows[1], p2 = in(reg) windows[2],
+            p3 = in(reg) windows[3], p4 = in(reg) windows[4], p5 = in(reg) windows[5],
+            offset = out(reg) _, step = inout(reg) steps.start => _, end = in(reg) steps.end,
+            w = inout(reg) weights => _, size = in(reg) size, thrice = in(reg) 3 * size,
+            w0 = out(zmm_reg) scratch[0], w1 = out(zmm_reg) scratch[1], w2 = out(zmm_reg) scratch[2],
+            w3 = out(zmm_reg) scratch[3], bytes = out(zmm_reg) scratch[4],
+            options(nostack, readonly),
+        );
+        let _ = scratch;
     }
 }
 }
@@ -79,19 +156,20 @@ unsafe fn tile<const P: usize, const V: usize>(task: &Task<'_>, pixel: usize, bl
         let bias: [__m512i; V] =
             std::array::from_fn(|v| _mm512_loadu_si512(task.bias.add((block + v) * BLOCK).cast()));
         let mut sums = [bias; P];
-        for tap in task.taps {
-            let mut offset = *tap;
-            for _ in 0..task.groups {
-                let row: [__m512i; V] =
-                    std::array::from_fn(|v| _mm512_loadu_si512(weights.add(v * size).cast()));
+        if let Some(sums) = whole(&mut sums) {
+            let windows = std::array::from_fn(|p| windows[p.min(P - 1)]);
+            six_by_four(task.steps, windows, weights, size, sums);
+        } else {
+            for offset in task.steps {
+                let row: [__m512i; V] = std::array::from_fn(|v| _mm512_loadu_si512(weights.add(v * size).cast()));
                 for p in 0..P {
-                    let bytes = _mm512_set1_epi32(windows[p].add(offset).cast::<i32>().read_unaligned());
+                    let four = windows[p].add(*offset as usize).cast::<i32>().read_unaligned();
+                    let bytes = _mm512_set1_epi32(four);
                     for v in 0..V {
                         sums[p][v] = _mm512_dpbusd_epi32(sums[p][v], bytes, row[v]);
                     }
                 }
                 weights = weights.add(BLOCK * GROUP);
-                offset = offset.wrapping_add(GROUP);
             }
         }
         // A copy: sums whose address is known to somebody would not stay in registers.

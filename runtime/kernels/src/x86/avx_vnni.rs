@@ -47,20 +47,16 @@ macro_rules! loops {
                 let bias = task.bias.add(block * BLOCK);
                 let start = [_mm256_loadu_si256(bias.cast()), _mm256_loadu_si256(bias.add(8).cast())];
                 let mut sums = [start; P];
-                for tap in task.taps {
-                    let mut offset = *tap;
-                    for _ in 0..task.groups {
-                        let low = _mm256_loadu_si256(weights.cast());
-                        let high = _mm256_loadu_si256(weights.add(32).cast());
-                        for p in 0..P {
-                            let four = windows[p].add(offset).cast::<i32>().read_unaligned();
-                            let bytes = _mm256_set1_epi32(four);
-                            sums[p][0] = $dot(sums[p][0], bytes, low);
-                            sums[p][1] = $dot(sums[p][1], bytes, high);
-                        }
-                        weights = weights.add(BLOCK * GROUP);
-                        offset = offset.wrapping_add(GROUP);
+                for offset in task.steps {
+                    let low = _mm256_loadu_si256(weights.cast());
+                    let high = _mm256_loadu_si256(weights.add(32).cast());
+                    for p in 0..P {
+                        let four = windows[p].add(*offset as usize).cast::<i32>().read_unaligned();
+                        let bytes = _mm256_set1_epi32(four);
+                        sums[p][0] = $dot(sums[p][0], bytes, low);
+                        sums[p][1] = $dot(sums[p][1], bytes, high);
                     }
+                    weights = weights.add(BLOCK * GROUP);
                 }
                 // A copy: sums whose address is known to somebody would not stay in registers.
         let done = sums;
