@@ -4,8 +4,11 @@ CARGO ?= cargo
 DEMO_FRAMES ?= 10
 # The tests build what they test first: the programs are run as files.
 TEST_FLAGS = --release --workspace
+# For `make bench`: a Python with numpy and onnxruntime, and what it is given.
+PYTHON ?= python3
+BENCH_FLAGS ?= --markdown
 
-.PHONY: demo test check test-gpu packages
+.PHONY: demo test check test-gpu bench packages test-arm
 
 packages:
 	@sh tests/packages.sh
@@ -30,9 +33,20 @@ check: packages
 	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny check; \
 	else echo "cargo-deny is not installed: licences and advisories were not checked (cargo install cargo-deny)"; fi
 
+## The kernels' tests for AArch64 under qemu: Cortex-A72, Cortex-A76 and a processor with I8MM.
+test-arm:
+	@sh tests/arm.sh
+
 ## Three training steps on software Vulkan (Mesa's lavapipe) give the losses of the CPU.
 test-gpu:
 	@sh tests/packages.sh gpu
 	$(CARGO) build --release -p comet-trainer --features wgpu
 	@mkdir -p target/gpu && cp target/release/trainer target/gpu/trainer
 	@sh tests/gpu.sh target/gpu/trainer
+
+## Times every kernel, then whole models beside ONNX Runtime and stock tract; wants an idle machine.
+bench: packages
+	$(CARGO) build --release -p comet-edge -p comet-trainer
+	$(CARGO) bench -p comet-kernels
+	@sh tests/reference/random_pair.sh target/release/trainer target/bench
+	@sh tests/bench.sh target/release/comet-edge target/bench $(PYTHON) $(BENCH_FLAGS)

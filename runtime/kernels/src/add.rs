@@ -88,7 +88,8 @@ pub(crate) fn each_row(
         for y in share {
             let inner = layout.inner(y);
             // SAFETY: callers checked the output against the layout; rows do not overlap and belong to one thread.
-            let row = unsafe { std::slice::from_raw_parts_mut(output.pointer().add(inner.start), inner.len()) };
+            let row =
+                unsafe { std::slice::from_raw_parts_mut(output.pointer().add(inner.start), inner.len()) };
             task(y, row);
         }
     })

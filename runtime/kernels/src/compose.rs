@@ -46,7 +46,14 @@ impl Compose {
             }
             for channel in 0..self.output.channels() {
                 let source = planes(channel);
-                spread(self.tier, source, mask, (self.scale, self.rounding), (self.output.pixel(), channel), row);
+                spread(
+                    self.tier,
+                    source,
+                    mask,
+                    (self.scale, self.rounding),
+                    (self.output.pixel(), channel),
+                    row,
+                );
             }
         })
     }

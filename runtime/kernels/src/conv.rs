@@ -38,7 +38,8 @@ impl ConvShape {
             if self.dilation[axis] == 0 || limits.iter().any(|side| *side > LARGEST_SIDE) {
                 return None;
             }
-            let window = self.kernel[axis].checked_sub(1)?.checked_mul(self.dilation[axis])?.checked_add(1)?;
+            let window =
+                self.kernel[axis].checked_sub(1)?.checked_mul(self.dilation[axis])?.checked_add(1)?;
             let room = inner.checked_add(before)?.checked_add(after)?.checked_sub(window)?;
             Some(room.checked_div(self.stride[axis])? + 1)
         };
@@ -47,9 +48,14 @@ impl ConvShape {
 
     /// Height and width of the output, if `input` has room for every window.
     pub(crate) fn fit(&self, input: &Layout) -> Result<[usize; 2], Fault> {
-        let output = self.output(input.height(), input.width()).ok_or(Fault::Shape("no window fits the input"))?;
+        let output =
+            self.output(input.height(), input.width()).ok_or(Fault::Shape("no window fits the input"))?;
         let (need, have) = (self.padding, input.halo());
-        if need.top > have.top || need.left > have.left || need.bottom > have.bottom || need.right > have.right {
+        if need.top > have.top
+            || need.left > have.left
+            || need.bottom > have.bottom
+            || need.right > have.right
+        {
             return Err(Fault::Shape("the input's halo is smaller than the padding"));
         }
         Ok(output)
@@ -150,7 +156,10 @@ impl Conv {
         let taps = shape.taps(&input);
         let channels = shape.channels;
         let each = taps.len().checked_mul(input.channels()).ok_or(Fault::Shape("a kernel too large"))?;
-        if Some(weights.len()) != channels.checked_mul(each) || bias.len() != channels || multipliers.len() != channels {
+        if Some(weights.len()) != channels.checked_mul(each)
+            || bias.len() != channels
+            || multipliers.len() != channels
+        {
             return Err(Fault::Shape("another number of weights, biases or multipliers than channels"));
         }
         let groups = input.channels().div_ceil(GROUP);
@@ -268,7 +277,8 @@ impl Conv {
 
 /// Where the bytes of each dot product lie in a window, taps outside, groups of channels inside.
 fn steps(taps: &[usize], groups: usize) -> Result<Vec<u32>, Fault> {
-    let steps = taps.iter().flat_map(|tap| (0..groups).map(move |group| u32::try_from(tap + group * GROUP).ok()));
+    let steps =
+        taps.iter().flat_map(|tap| (0..groups).map(move |group| u32::try_from(tap + group * GROUP).ok()));
     steps.collect::<Option<_>>().ok_or(Fault::Shape("a kernel too large"))
 }
 
@@ -355,7 +365,9 @@ impl Task<'_> {
         let (mut row, mut column) = (pixel / self.width, pixel % self.width);
         std::array::from_fn(|_| {
             // SAFETY: inside the input, as the caller proves.
-            let window = unsafe { self.source.add(row.wrapping_mul(self.row).wrapping_add(column.wrapping_mul(self.column))) };
+            let window = unsafe {
+                self.source.add(row.wrapping_mul(self.row).wrapping_add(column.wrapping_mul(self.column)))
+            };
             column = column.wrapping_add(1);
             if column == self.width {
                 (row, column) = (row.wrapping_add(1), 0);
@@ -451,7 +463,8 @@ mod tests {
         for (channels, inputs, side) in [(16, 16, 5), (40, 20, 7), (1, 3, 4), (65, 33, 9)] {
             let input = Layout::new(inputs, side, side, halo).unwrap();
             let output = Layout::new(channels, side, side, Halo::default()).unwrap();
-            let shape = ConvShape { channels, kernel: [3; 2], stride: [1; 2], dilation: [1; 2], padding: halo };
+            let shape =
+                ConvShape { channels, kernel: [3; 2], stride: [1; 2], dilation: [1; 2], padding: halo };
             let mut seed = 1u32;
             let mut next = || {
                 seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -98,7 +98,10 @@ impl Depthwise {
         }
         let mut taps = shape.taps(&input);
         let count = taps.len();
-        if Some(weights.len()) != channels.checked_mul(count) || bias.len() != channels || multipliers.len() != channels {
+        if Some(weights.len()) != channels.checked_mul(count)
+            || bias.len() != channels
+            || multipliers.len() != channels
+        {
             return Err(Fault::Shape("another number of weights, biases or multipliers than channels"));
         }
         let Target::Bytes { zero_point, low, high } = target else {

@@ -22,7 +22,9 @@ impl fmt::Display for Fault {
         match self {
             Self::Shape(what) => write!(f, "{what}"),
             Self::Scale => write!(f, "a quantization scale is not a positive, finite number"),
-            Self::Overflow(channel) => write!(f, "the sums of output channel {channel} could overflow 32 bits"),
+            Self::Overflow(channel) => {
+                write!(f, "the sums of output channel {channel} could overflow 32 bits")
+            }
             Self::Tier(name) => write!(f, "the kernels '{name}' do not run on this processor"),
             Self::Thread => write!(f, "a kernel thread could not be started or ended early"),
         }

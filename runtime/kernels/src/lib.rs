@@ -7,7 +7,10 @@
 //!
 //! A kernel is prepared once for its shapes ([`Conv::new`] packs the weights), and then runs on plain slices without
 //! allocating. Whoever calls it plans the memory.
-#![allow(unsafe_code, reason = "this is the crate for it: vector instructions, and threads that share an output")]
+#![allow(
+    unsafe_code,
+    reason = "this is the crate for it: vector instructions, and threads that share an output"
+)]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(clippy::undocumented_unsafe_blocks)]
 

@@ -24,7 +24,8 @@ impl MaxPool {
     /// [`Fault::Shape`] if shapes do not belong together, or a window could lie in the padding alone.
     pub fn new(tier: Tier, shape: ConvShape, input: Layout, output: Layout) -> Result<Self, Fault> {
         let size = shape.output(input.height(), input.width());
-        let channels = input.channels() == output.channels() && input.pixel() == output.pixel() && input.is_blocked();
+        let channels =
+            input.channels() == output.channels() && input.pixel() == output.pixel() && input.is_blocked();
         if size != Some([output.height(), output.width()]) || !channels {
             return Err(Fault::Shape("the output has another shape than pooling gives"));
         }

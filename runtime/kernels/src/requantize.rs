@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn bytes_round_half_to_even_and_saturate() {
         let q = Quantization::new(1.0, 10).unwrap();
-        let cases = [(0.5, 10), (1.5, 12), (2.5, 12), (-0.5, 10), (-1.5, 8), (1e9, 255), (-1e9, 0), (f32::NAN, 0)];
+        let cases =
+            [(0.5, 10), (1.5, 12), (2.5, 12), (-0.5, 10), (-1.5, 8), (1e9, 255), (-1e9, 0), (f32::NAN, 0)];
         for (real, byte) in cases {
             assert_eq!(q.byte(real), byte, "{real}");
         }

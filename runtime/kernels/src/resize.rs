@@ -182,9 +182,8 @@ mod tests {
         // torch.nn.functional.interpolate([[0, 1], [2, 3]], size=(4, 4), mode="bilinear")
         let mut output = vec![0.0; 16];
         Resize::new(Tier::detect(), [2, 2], [4, 4]).unwrap().run(&[0.0, 1.0, 2.0, 3.0], &mut output).unwrap();
-        let expected = [
-            0.0, 0.25, 0.75, 1.0, 0.5, 0.75, 1.25, 1.5, 1.5, 1.75, 2.25, 2.5, 2.0, 2.25, 2.75, 3.0,
-        ];
+        let expected =
+            [0.0, 0.25, 0.75, 1.0, 0.5, 0.75, 1.25, 1.5, 1.5, 1.75, 2.25, 2.5, 2.0, 2.25, 2.75, 3.0];
         assert_eq!(output, expected);
     }
 }

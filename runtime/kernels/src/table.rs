@@ -14,7 +14,10 @@ pub struct Table {
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Table").field("input", &self.input).field("output", &self.output).finish_non_exhaustive()
+        f.debug_struct("Table")
+            .field("input", &self.input)
+            .field("output", &self.output)
+            .finish_non_exhaustive()
     }
 }
 

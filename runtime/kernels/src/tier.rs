@@ -58,7 +58,11 @@ impl Tier {
             use std::arch::is_x86_feature_detected as has;
             match self {
                 Self::Avx512Vnni => {
-                    has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") && has!("avx512vnni")
+                    has!("avx512f")
+                        && has!("avx512bw")
+                        && has!("avx512vl")
+                        && has!("avx512dq")
+                        && has!("avx512vnni")
                 }
                 // Unit tests run the loops of this tier with AVX-512's form of the instruction where there is no other.
                 Self::AvxVnni => {

@@ -53,10 +53,8 @@ fn pixels_are_padded_to_blocks_and_pictures_to_fours() {
 
 #[test]
 fn the_union_of_two_halos_covers_both() {
-    let (one, other) = (
-        Halo { top: 1, left: 0, bottom: 3, right: 2 },
-        Halo { top: 0, left: 4, bottom: 1, right: 2 },
-    );
+    let (one, other) =
+        (Halo { top: 1, left: 0, bottom: 3, right: 2 }, Halo { top: 0, left: 4, bottom: 1, right: 2 });
     let both = Halo { top: 1, left: 4, bottom: 3, right: 2 };
     assert_eq!((one.union(other), other.union(one)), (both, both));
     assert_eq!((one.union(Halo::default()), Halo::default().is_empty()), (one, true));

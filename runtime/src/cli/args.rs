@@ -243,6 +243,9 @@ pub(super) struct BenchArgs {
     /// Measured runs
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub(super) iterations: u32,
+    /// Measure the predictor alone, without selector and mask: what the explanation costs is the difference
+    #[arg(long, conflicts_with = "layers")]
+    pub(super) predictor: bool,
     /// Show the time of every kernel call, too
     #[arg(long)]
     pub(super) layers: bool,

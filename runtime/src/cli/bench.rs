@@ -13,7 +13,7 @@ use super::args::BenchArgs;
 use super::exit::Exit;
 use super::model;
 use super::print::{print_json, print_text};
-use crate::engine::{ENGINE, Session};
+use crate::engine::{ENGINE, Options, PredictorSession, Session, softmax};
 use crate::explain::MaskStatistics;
 use crate::image::decode_rgb;
 use crate::model::ModelFile;
@@ -64,8 +64,13 @@ fn measure(model: &ModelFile, session: &mut Session, args: &BenchArgs) -> anyhow
     let jpeg = encode(&picture)?;
     let iterations = args.iterations;
     let mut series: [Vec<f64>; 5] = Default::default();
+    let options = Options::threads(args.threads.count()).map_err(anyhow::Error::msg)?;
+    let predictor = if args.predictor { Some(PredictorSession::with_options(model, options)?) } else { None };
     for run in 0..iterations.saturating_add(WARM_UP) {
-        let times = one_frame(session, &picture, &jpeg)?;
+        let times = match &predictor {
+            Some(predictor) => predictor_alone(session, predictor, &picture)?,
+            None => one_frame(session, &picture, &jpeg)?,
+        };
         if run >= WARM_UP {
             for (samples, time) in series.iter_mut().zip(times) {
                 samples.push(time);
@@ -130,6 +135,23 @@ fn one_frame(session: &mut Session, picture: &RgbImage, jpeg: &[u8]) -> anyhow::
         ms(prepared, inferred),
         ms(inferred, ended),
     ])
+}
+
+/// As [`one_frame`], of the predictor on the picture itself; nothing is decoded.
+fn predictor_alone(
+    session: &Session,
+    predictor: &PredictorSession,
+    picture: &RgbImage,
+) -> anyhow::Result<[f64; 5]> {
+    let begun = Instant::now();
+    let tensor = session.preprocess().tensor(picture);
+    let prepared = Instant::now();
+    let logits = predictor.run(&tensor)?;
+    let inferred = Instant::now();
+    black_box(softmax(&logits));
+    let ended = Instant::now();
+    let ms = |from: Instant, to: Instant| 1000.0 * (to - from).as_secs_f64();
+    Ok([ms(begun, ended), 0.0, ms(begun, prepared), ms(prepared, inferred), ms(inferred, ended)])
 }
 
 fn encode(picture: &RgbImage) -> anyhow::Result<Vec<u8>> {

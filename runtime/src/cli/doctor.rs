@@ -155,7 +155,11 @@ fn built_in_model() -> Check {
             return Err("its answer to a drawn picture is not valid".into());
         }
         let manifest = model.manifest();
-        Ok(format!("{} ({}) answers a drawn picture in {ms:.0} ms", manifest.name, manifest.precision))
+        let kernels = &session.plan().kernels;
+        Ok(format!(
+            "{} ({}) answers a drawn picture in {ms:.1} ms with the kernels '{kernels}'",
+            manifest.name, manifest.precision
+        ))
     };
     match answer() {
         Ok(detail) => Check::ok(name, detail),

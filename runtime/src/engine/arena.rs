@@ -48,9 +48,8 @@ mod tests {
 
     #[test]
     fn tensors_that_live_together_never_overlap_and_others_share() {
-        let needs: Vec<Need> = (0..40)
-            .map(|i| Need { length: 10 + (i * 37) % 200, from: i, to: i + 1 + (i * 7) % 5 })
-            .collect();
+        let needs: Vec<Need> =
+            (0..40).map(|i| Need { length: 10 + (i * 37) % 200, from: i, to: i + 1 + (i * 7) % 5 }).collect();
         let (places, length) = plan(&needs);
         for (i, a) in needs.iter().enumerate() {
             assert_eq!(places[i].len(), a.length);

@@ -25,6 +25,23 @@ pub(super) struct Clamp {
     pub(super) high: Option<f32>,
 }
 
+impl Clamp {
+    /// This clamp, and then another one.
+    fn then(self, next: Self) -> Self {
+        let within = |limit: f32| next.apply(limit);
+        Self {
+            low: self.low.map(within).or(next.low).map(|low| next.low.map_or(low, |other| low.max(other))),
+            high: self.high.map(within).or(next.high),
+        }
+    }
+
+    /// `x` inside the limits; ONNX gives the upper one where the two contradict each other.
+    pub(super) fn apply(self, x: f32) -> f32 {
+        let x = self.low.map_or(x, |low| x.max(low));
+        self.high.map_or(x, |high| x.min(high))
+    }
+}
+
 /// A convolution or fully connected layer.
 pub(super) struct Convolution<'a> {
     pub(super) shape: ConvShape,
@@ -40,6 +57,16 @@ pub(super) struct Convolution<'a> {
     pub(super) multiplications: u64,
 }
 
+/// A function of one value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Function {
+    Clamp(Clamp),
+    HardSwish,
+    /// Slope and offset.
+    HardSigmoid(f32, f32),
+    Sigmoid,
+}
+
 /// One fused operation.
 pub(super) enum Kind<'a> {
     Quantize,
@@ -48,7 +75,7 @@ pub(super) enum Kind<'a> {
     Convolve(Box<Convolution<'a>>),
     Add(Clamp),
     /// Functions of one value, the first one first.
-    Table(Vec<&'a NodeProto>),
+    Table(Vec<Function>),
     MaxPool(ConvShape),
     Average,
     Scale,
@@ -108,7 +135,8 @@ pub(super) struct Fusion<'a> {
 
 /// Finds all patterns that hold none of the `banned` nodes; nothing in a graph without quantization.
 pub(super) fn fuse<'a>(graph: &Graph<'a>, banned: &HashSet<usize>) -> Fusion<'a> {
-    let mut finder = Finder { graph, banned, bytes: HashMap::new(), groups: Vec::new(), taken: HashSet::new() };
+    let mut finder =
+        Finder { graph, banned, bytes: HashMap::new(), groups: Vec::new(), taken: HashSet::new() };
     for node in graph.nodes.iter().filter(|node| node.op_type == "QuantizeLinear") {
         if let Some((name, bytes)) = finder.quantized(node) {
             finder.bytes.insert(name, bytes);
@@ -157,7 +185,8 @@ impl<'a> Finder<'_, 'a> {
             None => 0,
             Some(name) => {
                 let [zero_point] = *self.graph.integers(name)? else { return None };
-                let moved = if self.graph.constant(name)?.data_type == 3 { zero_point + 128 } else { zero_point };
+                let moved =
+                    if self.graph.constant(name)?.data_type == 3 { zero_point + 128 } else { zero_point };
                 u8::try_from(moved).ok()?
             }
         };
@@ -174,7 +203,8 @@ impl<'a> Finder<'_, 'a> {
     fn find_bytes(&mut self) {
         for (index, node) in self.graph.nodes.iter().enumerate() {
             let Some(name) = node.output.first().map(String::as_str) else { continue };
-            let Some(bytes) = self.bytes.get(name).copied().filter(|_| node.op_type == "QuantizeLinear") else {
+            let Some(bytes) = self.bytes.get(name).copied().filter(|_| node.op_type == "QuantizeLinear")
+            else {
                 continue;
             };
             let possible = |group: &Group<'_>| !group.nodes.iter().any(|node| self.banned.contains(node));
@@ -205,44 +235,45 @@ impl<'a> Finder<'_, 'a> {
                 return same.then_some(Group { kind: Kind::Table(functions), nodes, inputs, output });
             }
             let (index, node) = self.graph.maker(value).filter(|_| self.graph.is_private(value))?;
-            nodes.push(index);
-            if !is_function(node) {
-                let (kind, inputs) = self.core(node, self.clamp(&functions)?, bytes)?;
-                return Some(Group { kind, nodes, inputs, output });
+            // A file may hold a circle; one output keeps the walk on values that it has not seen.
+            if nodes.contains(&index) || node.output.len() != 1 {
+                return None;
             }
-            // A Flatten of one pixel changes no byte.
-            if node.op_type != "Flatten" && node.op_type != "Identity" {
-                functions.push(node);
+            nodes.push(index);
+            match self.function(node) {
+                Some(function) => functions.push(function),
+                // Neither changes a byte.
+                None if matches!(node.op_type.as_str(), "Flatten" | "Identity") => (),
+                None => {
+                    let (kind, inputs) = self.core(node, clamp(&functions)?, bytes)?;
+                    return Some(Group { kind, nodes, inputs, output });
+                }
             }
             value = node.input.first()?;
         }
     }
 
-    /// The limits that activations set, if they are nothing but limits. The last activation comes first.
-    fn clamp(&self, functions: &[&NodeProto]) -> Option<Clamp> {
-        let mut clamp = Clamp::default();
-        for node in functions.iter().rev() {
-            let (low, high) = match node.op_type.as_str() {
-                "Relu" => (Some(0.0), None),
-                "Clip" => {
-                    let limit = |index: usize| match node.input.get(index).filter(|name| !name.is_empty()) {
-                        None => Some(None),
-                        Some(name) => self.graph.floats(name)?.first().copied().map(Some),
+    /// What a node does to every value by itself.
+    fn function(&self, node: &NodeProto) -> Option<Function> {
+        Some(match node.op_type.as_str() {
+            "Relu" => Function::Clamp(Clamp { low: Some(0.0), high: None }),
+            "Clip" => {
+                // Since opset 11 the limits are inputs; before, they were attributes.
+                let limit =
+                    |index: usize, name: &str| match node.input.get(index).filter(|name| !name.is_empty()) {
+                        None => Some(real_attribute(node, name)),
+                        Some(input) => self.graph.floats(input)?.first().copied().map(Some),
                     };
-                    (limit(1)?, limit(2)?)
-                }
-                _ => return None,
-            };
-            clamp.low = match (clamp.low, low) {
-                (Some(a), Some(b)) => Some(a.max(b)),
-                (a, b) => a.or(b),
-            };
-            clamp.high = match (clamp.high, high) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-        }
-        Some(clamp)
+                Function::Clamp(Clamp { low: limit(1, "min")?, high: limit(2, "max")? })
+            }
+            "HardSwish" => Function::HardSwish,
+            "HardSigmoid" => {
+                let or = |name, otherwise| real_attribute(node, name).unwrap_or(otherwise);
+                Function::HardSigmoid(or("alpha", 0.2), or("beta", 0.5))
+            }
+            "Sigmoid" => Function::Sigmoid,
+            _ => return None,
+        })
     }
 
     fn core(&self, node: &'a NodeProto, clamp: Clamp, output: Bytes) -> Option<(Kind<'a>, Vec<Value<'a>>)> {
@@ -263,7 +294,8 @@ impl<'a> Finder<'_, 'a> {
             "Mul" if plain => match (bytes(0), bytes(1)) {
                 (Some(left), Some(right)) => {
                     let weights = [output.shape[0], 1, 1];
-                    let (input, weight) = if shape(right)? == weights { (left, right) } else { (right, left) };
+                    let (input, weight) =
+                        if shape(right)? == weights { (left, right) } else { (right, left) };
                     let fits = shape(weight)? == weights && shape(input)? == output.shape;
                     fits.then(|| (Kind::Scale, vec![Value::Bytes(input), Value::Bytes(weight)]))
                 }
@@ -284,14 +316,16 @@ impl<'a> Finder<'_, 'a> {
         let (image, mask) = if self.graph.picture(right)? == plane { (left, right) } else { (right, left) };
         let real = |value: &str| self.behind(value).is_none() && !self.graph.is_constant(value);
         let fits = self.graph.picture(mask)? == plane && self.graph.picture(image)? == output.shape;
-        (fits && real(image) && real(mask)).then(|| (Kind::Compose, vec![Value::Real(image), Value::Real(mask)]))
+        (fits && real(image) && real(mask))
+            .then(|| (Kind::Compose, vec![Value::Real(image), Value::Real(mask)]))
     }
 
     fn convolution(&self, node: &'a NodeProto, clamp: Clamp) -> Option<(Convolution<'a>, &'a str)> {
         let source = self.behind(node.input.first()?)?;
         let input = self.bytes.get(source)?;
         let [channels, height, width] = input.shape;
-        let (_, weight) = self.graph.maker(node.input.get(1)?).filter(|(_, n)| n.op_type == "DequantizeLinear")?;
+        let (_, weight) =
+            self.graph.maker(node.input.get(1)?).filter(|(_, n)| n.op_type == "DequantizeLinear")?;
         let weights = self.graph.constant(weight.input.first()?)?;
         let dims: Option<Vec<usize>> = weights.dims.iter().map(|side| usize::try_from(*side).ok()).collect();
         let gemm = node.op_type == "Gemm";
@@ -307,7 +341,8 @@ impl<'a> Finder<'_, 'a> {
             (outputs, inputs, point(outputs), false)
         } else {
             let [outputs, inputs, rows, columns] = <[usize; 4]>::try_from(dims?).ok()?;
-            let windows = windows(node, Some([rows, columns])).filter(|windows| windows.kernel == [rows, columns])?;
+            let windows =
+                windows(node, Some([rows, columns])).filter(|windows| windows.kernel == [rows, columns])?;
             let group = attribute(node, "group").unwrap_or(1);
             let depthwise = group > 1;
             let fits = if depthwise {
@@ -351,7 +386,7 @@ impl<'a> Finder<'_, 'a> {
         let mut scales = self.graph.floats(node.input.get(1)?)?;
         if scales.len() == 1 {
             scales = vec![scales[0]; outputs];
-        } else if scales.len() != outputs || attribute(node, "axis").unwrap_or(1) != axis {
+        } else if scales.len() != outputs || !is_axis(attribute(node, "axis").unwrap_or(1), axis, weights) {
             return None;
         }
         let good = |scale: &f32| Quantization::new(*scale, 0).is_ok();
@@ -377,7 +412,8 @@ impl<'a> Finder<'_, 'a> {
             if !zeros || (scales.len() != 1 && scales.len() != integers.len()) {
                 return None;
             }
-            let scale = |index: usize| f64::from(scales.get(index).or(scales.first()).copied().unwrap_or(f32::NAN));
+            let scale =
+                |index: usize| f64::from(scales.get(index).or(scales.first()).copied().unwrap_or(f32::NAN));
             integers.into_iter().enumerate().map(|(index, value)| value as f64 * scale(index)).collect()
         };
         if reals.len() != units.len() {
@@ -418,15 +454,16 @@ impl<'a> Finder<'_, 'a> {
             }
             "Resize" => {
                 let input = real(0)?;
-                let ([channels, ..], [others, ..]) = (self.graph.picture(input)?, self.graph.picture(output)?);
+                let ([channels, ..], [others, ..]) =
+                    (self.graph.picture(input)?, self.graph.picture(output)?);
                 let modes = text_is(node, "mode", &["linear"])
-                    && text_is(node, "coordinate_transformation_mode", &["half_pixel", "pytorch_half_pixel"])
+                    && text_is(node, "coordinate_transformation_mode", &["half_pixel"])
                     && node.attribute.iter().any(|a| a.name == "mode")
                     && attribute(node, "antialias").unwrap_or(0) == 0
                     && attribute(node, "exclude_outside").unwrap_or(0) == 0
                     && !node.attribute.iter().any(|a| a.name == "axes")
                     && text_is(node, "keep_aspect_ratio_policy", &["stretch"]);
-                (modes && channels == others && self.graph.shape(output)?.len() == 4)
+                (modes && channels == others && self.is_exact(node)? && self.graph.shape(output)?.len() == 4)
                     .then(|| (Kind::Resize, vec![Value::Real(input)]))
             }
             "Add" => {
@@ -439,11 +476,21 @@ impl<'a> Finder<'_, 'a> {
         }
     }
 
+    /// Whether a Resize goes by sizes, or by scales that give whole sides: others move the centres of the pixels.
+    fn is_exact(&self, node: &NodeProto) -> Option<bool> {
+        let Some(scales) = node.input.get(2).filter(|name| !name.is_empty()) else { return Some(true) };
+        let input = self.graph.shape(node.input.first()?)?;
+        let whole = |(side, scale): (&usize, f32)| (*side as f32 * scale).fract() == 0.0;
+        Some(input.iter().zip(self.graph.floats(scales)?).all(whole))
+    }
+
     /// Dequantizations that somebody outside the groups reads become groups, the others are absorbed.
     fn find_dequantized(&mut self) -> HashSet<usize> {
         let mut absorbed = HashSet::new();
         for (index, node) in self.graph.nodes.iter().enumerate() {
-            let Some(output) = node.output.first().filter(|_| node.op_type == "DequantizeLinear") else { continue };
+            let Some(output) = node.output.first().filter(|_| node.op_type == "DequantizeLinear") else {
+                continue;
+            };
             let outside = self.graph.readers(output).iter().any(|reader| !self.taken.contains(reader));
             let needed = outside || self.graph.is_output(output);
             if let Some(source) = self.behind(output) {
@@ -460,10 +507,17 @@ impl<'a> Finder<'_, 'a> {
     }
 }
 
-/// Whether a node maps every value by itself (a Flatten keeps them, too).
-fn is_function(node: &NodeProto) -> bool {
-    let known = ["Relu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid", "Identity", "Flatten"];
-    known.contains(&node.op_type.as_str())
+/// The limits that activations set, if they are nothing but limits. The last activation comes first.
+fn clamp(functions: &[Function]) -> Option<Clamp> {
+    functions.iter().rev().try_fold(Clamp::default(), |all, function| match function {
+        Function::Clamp(clamp) => Some(all.then(*clamp)),
+        _ => None,
+    })
+}
+
+/// Whether `found`, which may count from behind, is `axis`.
+fn is_axis(found: i64, axis: i64, weights: &TensorProto) -> bool {
+    found == axis || found + weights.dims.len() as i64 == axis
 }
 
 fn point(channels: usize) -> ConvShape {

@@ -35,8 +35,10 @@ impl<'a> Graph<'a> {
         let mut shapes = HashMap::new();
         for value in graph.value_info.iter().chain(&graph.output) {
             let shape = dimensions(value).unwrap_or_default();
-            let shape: Option<Vec<usize>> = shape.into_iter().map(|side| usize::try_from(side).ok()).collect();
-            if let Some(shape) = shape.filter(|shape| !shape.is_empty() && shape.iter().all(|side| *side > 0)) {
+            let shape: Option<Vec<usize>> =
+                shape.into_iter().map(|side| usize::try_from(side).ok()).collect();
+            if let Some(shape) = shape.filter(|shape| !shape.is_empty() && shape.iter().all(|side| *side > 0))
+            {
                 shapes.insert(value.name.as_str(), shape);
             }
         }
@@ -87,6 +89,15 @@ impl<'a> Graph<'a> {
         }
     }
 
+    /// A value with more than `limit` elements, as far as shapes are known.
+    pub(super) fn larger_than(&self, limit: usize) -> Option<&'a str> {
+        let count =
+            |shape: &[usize]| shape.iter().try_fold(1usize, |product, side| product.checked_mul(*side));
+        let large = |shape: &[usize]| count(shape).is_none_or(|count| count > limit);
+        // The first by name, so that a file is always refused with the same words.
+        self.shapes.iter().filter(|(_, shape)| large(shape)).map(|(name, _)| *name).min()
+    }
+
     pub(super) fn constant(&self, value: &str) -> Option<&'a TensorProto> {
         self.constants.get(value).copied()
     }
@@ -122,8 +133,9 @@ impl<'a> Graph<'a> {
             }
             "DequantizeLinear" => shape(0).map(<[usize]>::to_vec).or_else(|| constant(0)),
             "Add" | "Mul" | "Sub" | "Div" => broadcast(shape(0)?, shape(1)?),
-            "Conv" => {
-                let weight = shape(1).map(<[usize]>::to_vec).or_else(|| constant(1))?;
+            "Conv" | "QLinearConv" => {
+                let index = if node.op_type == "Conv" { 1 } else { 3 };
+                let weight = shape(index).map(<[usize]>::to_vec).or_else(|| constant(index))?;
                 let [outputs, _, rows, columns] = <[usize; 4]>::try_from(weight).ok()?;
                 let [height, width] = windows(node, Some([rows, columns]))?.output(shape(0)?)?;
                 Some(vec![1, outputs, height, width])
@@ -175,7 +187,8 @@ impl Windows {
     fn output(&self, input: &[usize]) -> Option<[usize; 2]> {
         let [1, _, height, width] = *input else { return None };
         let side = |axis: usize, inner: usize| {
-            let window = (self.kernel[axis].checked_sub(1)?).checked_mul(self.dilation[axis])?.checked_add(1)?;
+            let window =
+                (self.kernel[axis].checked_sub(1)?).checked_mul(self.dilation[axis])?.checked_add(1)?;
             let padded = inner.checked_add(self.padding[axis])?.checked_add(self.padding[axis + 2])?;
             Some(padded.checked_sub(window)?.checked_div(self.stride[axis])? + 1)
         };
@@ -191,7 +204,8 @@ pub(super) fn windows(node: &NodeProto, kernel: Option<[usize; 2]>) -> Option<Wi
         return None;
     }
     fn sides<const N: usize>(node: &NodeProto, name: &str, otherwise: Option<usize>) -> Option<[usize; N]> {
-        let Some(found) = node.attribute.iter().find(|a| a.name == name).filter(|a| !a.ints.is_empty()) else {
+        let Some(found) = node.attribute.iter().find(|a| a.name == name).filter(|a| !a.ints.is_empty())
+        else {
             return otherwise.map(|value| [value; N]);
         };
         let sides: Option<Vec<usize>> = found.ints.iter().map(|side| usize::try_from(*side).ok()).collect();
@@ -268,7 +282,9 @@ pub(super) fn integers(tensor: &TensorProto) -> Option<Vec<i64>> {
     Some(match tensor.data_type {
         2 => narrow.chain(raw.iter().map(|byte| i64::from(*byte))).collect(),
         3 => narrow.chain(raw.iter().map(|byte| i64::from(byte.cast_signed()))).collect(),
-        6 => narrow.chain(raw.as_chunks::<4>().0.iter().map(|word| i64::from(i32::from_le_bytes(*word)))).collect(),
+        6 => narrow
+            .chain(raw.as_chunks::<4>().0.iter().map(|word| i64::from(i32::from_le_bytes(*word))))
+            .collect(),
         7 => {
             let raw = raw.as_chunks::<8>().0.iter().map(|word| i64::from_le_bytes(*word));
             tensor.int64_data.iter().copied().chain(raw).collect()

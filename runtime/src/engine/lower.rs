@@ -8,11 +8,13 @@ use comet_kernels::{
 };
 
 use super::arena::{Need, plan};
-use super::fuse::{Bytes, Clamp, Convolution, Fusion, Group, Kind, Value};
-use super::graph::{Graph, real_attribute, signed_bytes};
+use super::fuse::{Bytes, Clamp, Convolution, Function, Fusion, Group, Kind, Value};
+use super::graph::{Graph, signed_bytes};
 use super::program::{Program, Real, Step, Tensor};
-use super::proto::NodeProto;
 use super::segment::Region;
+
+/// Most bytes of activations; far more than any network for cameras needs.
+const MOST_MEMORY: usize = 512 << 20;
 
 /// Why a region cannot be lowered: the group at fault, if it is one, so that it can be left to tract.
 pub(super) struct Refusal {
@@ -54,7 +56,18 @@ pub(super) fn lower<'a>(
         steps.push(Step::Dequantize { kernel, from: tensor.1.place, to });
         names.push((*name).to_owned());
     }
-    Ok(Program { tier, steps, names, inputs: plan.inputs, outputs: plan.outputs, bytes: plan.bytes, reals: plan.reals })
+    if plan.bytes > MOST_MEMORY || plan.reals > MOST_MEMORY / 4 {
+        return Err(whole(Fault::Shape("it needs more than 512 MB for its activations")));
+    }
+    Ok(Program {
+        tier,
+        steps,
+        names,
+        inputs: plan.inputs,
+        outputs: plan.outputs,
+        bytes: plan.bytes,
+        reals: plan.reals,
+    })
 }
 
 /// Where every value of a region lies.
@@ -134,13 +147,15 @@ impl<'a> Placement<'a> {
             layouts.insert(name, layout(channels, height, width, halo)?);
         }
         // In a fixed order, so that every load plans the same memory.
-        let mut owned: Vec<Value<'_>> = lives.keys().copied().filter(|value| owner(*value) == *value).collect();
+        let mut owned: Vec<Value<'_>> =
+            lives.keys().copied().filter(|value| owner(*value) == *value).collect();
         owned.sort_by_key(|value| match value {
             Value::Bytes(name) => (lives[value].0, 0, *name),
             Value::Real(name) => (lives[value].0, 1, *name),
         });
         let (mut bytes, mut reals) = (Vec::new(), Vec::new());
-        let length = |name: &str| graph.shape(name).map(|shape| shape.iter().product::<usize>()).ok_or(UNKNOWN);
+        let length =
+            |name: &str| graph.shape(name).map(|shape| shape.iter().product::<usize>()).ok_or(UNKNOWN);
         for value in owned {
             let (from, to) = lives[&value];
             match value {
@@ -333,7 +348,15 @@ impl Lowering<'_, '_> {
         let (shape, bias) = (&conv.shape, conv.bias.as_slice());
         if conv.depthwise {
             let kernel = Depthwise::new(
-                self.tier, shape, input, zero_point, &weights, bias, &multipliers, to.layout, target,
+                self.tier,
+                shape,
+                input,
+                zero_point,
+                &weights,
+                bias,
+                &multipliers,
+                to.layout,
+                target,
             )?;
             return Ok(Step::Depthwise { kernel, from: from.place, to });
         }
@@ -350,7 +373,8 @@ impl Lowering<'_, '_> {
         to: std::ops::Range<usize>,
     ) -> Result<Step, Fault> {
         let weights = weights(conv)?;
-        let multipliers: Vec<f32> = conv.scales.iter().map(|scale| bytes.quantization.scale * scale).collect();
+        let multipliers: Vec<f32> =
+            conv.scales.iter().map(|scale| bytes.quantization.scale * scale).collect();
         let [channels, height, width] = self.graph.picture(name).ok_or(UNKNOWN)?;
         let output = Layout::new(channels, height, width, Halo::default())?;
         let kernel = Conv::new(
@@ -390,7 +414,7 @@ fn weights(conv: &Convolution<'_>) -> Result<Vec<i8>, Fault> {
         return Ok(weights);
     }
     let outputs = conv.shape.channels;
-    let inputs = weights.len() / outputs.max(1);
+    let inputs = (weights.len() / outputs.max(1)).max(1);
     let turned = |index: usize| weights.get(index % inputs * outputs + index / inputs).copied().unwrap_or(0);
     Ok((0..weights.len()).map(turned).collect())
 }
@@ -405,15 +429,12 @@ fn target(output: Quantization, clamp: Clamp) -> Target {
 }
 
 /// Applies activations one after another, by operations that every processor rounds alike.
-fn apply(functions: &[&NodeProto], x: f32) -> f32 {
-    functions.iter().fold(x, |x, node| match node.op_type.as_str() {
-        "Relu" => x.max(0.0),
-        "HardSwish" => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
-        "HardSigmoid" => {
-            let alpha = real_attribute(node, "alpha").unwrap_or(0.2);
-            (alpha * x + real_attribute(node, "beta").unwrap_or(0.5)).clamp(0.0, 1.0)
-        }
-        "Sigmoid" => {
+fn apply(functions: &[Function], x: f32) -> f32 {
+    functions.iter().fold(x, |x, function| match *function {
+        Function::Clamp(clamp) => clamp.apply(x),
+        Function::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        Function::HardSigmoid(slope, offset) => (slope * x + offset).clamp(0.0, 1.0),
+        Function::Sigmoid => {
             let mut value = [x];
             // The portable kernel is always there.
             match sigmoid(Tier::Scalar, &mut value) {
@@ -421,6 +442,5 @@ fn apply(functions: &[&NodeProto], x: f32) -> f32 {
                 Err(_) => f32::NAN,
             }
         }
-        _ => x,
     })
 }

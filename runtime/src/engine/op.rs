@@ -16,11 +16,19 @@ use super::proto::{AttributeProto, NodeProto};
 pub(super) const OPERATOR: &str = "CometRegion";
 
 /// A node for region number `index`.
-pub(super) fn node(index: usize, inputs: Vec<String>, outputs: Vec<String>, shapes: &[Vec<usize>]) -> NodeProto {
+pub(super) fn node(
+    index: usize,
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+    shapes: &[Vec<usize>],
+) -> NodeProto {
     let integers = |name: String, ints: Vec<i64>| AttributeProto { name, ints, ..AttributeProto::default() };
     let sides = |shape: &Vec<usize>| shape.iter().map(|side| *side as i64).collect();
-    let mut attribute: Vec<AttributeProto> =
-        shapes.iter().enumerate().map(|(index, shape)| integers(format!("shape{index}"), sides(shape))).collect();
+    let mut attribute: Vec<AttributeProto> = shapes
+        .iter()
+        .enumerate()
+        .map(|(index, shape)| integers(format!("shape{index}"), sides(shape)))
+        .collect();
     attribute.push(AttributeProto { name: "index".into(), i: index as i64, ..AttributeProto::default() });
     NodeProto {
         name: format!("region{index}"),
@@ -59,6 +67,11 @@ impl Expansion for Unwired {
 
     fn nboutputs(&self) -> TractResult<usize> {
         Ok(self.0.shapes.len())
+    }
+
+    /// Without its program it cannot run, not even on constants.
+    fn runs_out_of_plan(&self) -> bool {
+        false
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
@@ -141,12 +154,14 @@ impl OpState for FusedState {
     fn eval(&mut self, _: &EvalContext<'_>, op: &dyn Op, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let op = op.downcast_ref::<FusedOp>().context("the state of another operator")?;
         let (program, pool) = op.program.as_ref().context("a region without its program")?;
-        let views: Vec<_> = inputs.iter().map(|input| input.to_plain_array_view::<f32>()).collect::<TractResult<_>>()?;
+        let views: Vec<_> =
+            inputs.iter().map(|input| input.to_plain_array_view::<f32>()).collect::<TractResult<_>>()?;
         let slices: Option<Vec<&[f32]>> = views.iter().map(|view| view.as_slice()).collect();
         program.run(pool, &mut self.memory, &slices.context("an input that is not contiguous")?, None)?;
-        let outputs = program.outputs.iter().map(|(place, shape)| {
-            Ok(Tensor::from_shape(shape, self.memory.reals(place))?.into_tvalue())
-        });
+        let outputs = program
+            .outputs
+            .iter()
+            .map(|(place, shape)| Ok(Tensor::from_shape(shape, self.memory.reals(place))?.into_tvalue()));
         outputs.collect()
     }
 

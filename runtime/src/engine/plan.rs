@@ -51,6 +51,8 @@ impl Clone for Plan {
     }
 }
 
+/// Most elements of a tensor: a picture of 4,096 x 4,096 pixels has fewer.
+const MOST_VALUES: usize = 1 << 26;
 /// Most groups that may turn out to be impossible before the whole graph is left to tract.
 const MOST_REFUSALS: usize = 32;
 
@@ -66,6 +68,9 @@ impl Plan {
     fn prepare(proto: &ModelProto, input: &[usize], options: Options) -> Result<Self, String> {
         let graph_proto = proto.graph.as_ref().ok_or("it holds no graph")?;
         let graph = Graph::new(graph_proto, input);
+        if let Some(name) = graph.larger_than(MOST_VALUES) {
+            return Err(format!("'{name}' would have more than {MOST_VALUES} values"));
+        }
         let pool = || Pool::new(options.threads).map(Arc::new).map_err(|fault| fault.to_string());
         let Some(tier) = options.kernels.tier() else {
             return Self::through_tract(proto, input, options, PlanReport::new(&graph, None, "tract"));
@@ -76,6 +81,11 @@ impl Plan {
             let Some(segments) = segment(&graph, &fusion).filter(|_| is_worth_it(&fusion)) else {
                 return Self::through_tract(proto, input, options, PlanReport::new(&graph, None, "tract"));
             };
+            if segments.regions.iter().any(|region| region.inputs.is_empty() && region.imports.is_empty()) {
+                let mut report = PlanReport::new(&graph, None, "tract");
+                report.remark = Some("a part of it depends on constants alone".to_owned());
+                return Self::through_tract(proto, input, options, report);
+            }
             let mut programs = Vec::new();
             let mut refusal = None;
             for region in &segments.regions {
@@ -88,7 +98,8 @@ impl Plan {
                 }
             }
             if let Some(refusal) = refusal {
-                let nodes = refusal.group.and_then(|index| fusion.groups.get(index)).map(|group| &group.nodes);
+                let nodes =
+                    refusal.group.and_then(|index| fusion.groups.get(index)).map(|group| &group.nodes);
                 if let Some(nodes) = nodes.filter(|nodes| !nodes.is_empty() && banned.len() < MOST_REFUSALS) {
                     banned.extend(nodes.iter().copied());
                     continue;
@@ -101,7 +112,8 @@ impl Plan {
             report.activation_bytes = programs.iter().map(|program| program.bytes + 4 * program.reals).sum();
             if let ([region], [program], []) = (&*segments.regions, &*programs, &*segments.rest)
                 && let Some(outputs) = order_of_outputs(graph_proto, region)
-                && region.inputs.len() == 1
+                && let [only] = *region.inputs
+                && graph_proto.input.iter().any(|input| input.name == only)
             {
                 let memory = Mutex::new(program.memory());
                 let engine = Engine::Whole { program: Arc::clone(program), pool: pool()?, memory, outputs };
@@ -157,7 +169,8 @@ impl Plan {
         input: &[f32],
         take: impl FnOnce(&[&[f32]]) -> Result<T, String>,
     ) -> Result<T, String> {
-        guarded(|| self.run_guarded(input, take)).unwrap_or_else(|| Err("it panicked while running".to_owned()))
+        guarded(|| self.run_guarded(input, take))
+            .unwrap_or_else(|| Err("it panicked while running".to_owned()))
     }
 
     fn run_guarded<T>(

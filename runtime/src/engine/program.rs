@@ -131,7 +131,9 @@ impl Step {
                 one_to_one(bytes, from, to, |input, output| kernel.run(pool, input, output))
             }
             Self::Add { kernel, left, right, to } => {
-                two_to_one(bytes, left, right, to, |left, right, output| kernel.run(pool, left, right, output))
+                two_to_one(bytes, left, right, to, |left, right, output| {
+                    kernel.run(pool, left, right, output)
+                })
             }
             Self::Table { kernel, from, to } => {
                 one_to_one(bytes, from, to, |input, output| kernel.run(pool, input, output))
@@ -148,7 +150,9 @@ impl Step {
                 one_to_one(bytes, from, to, |input, output| kernel.run(input, output))
             }
             Self::Scale { kernel, from, weight, to } => {
-                two_to_one(bytes, from, weight, to, |input, weight, output| kernel.run(pool, input, weight, output))
+                two_to_one(bytes, from, weight, to, |input, weight, output| {
+                    kernel.run(pool, input, weight, output)
+                })
             }
             Self::Dequantize { kernel, from, to } => {
                 let input = bytes.get(from.clone()).ok_or(OVERLAP)?;

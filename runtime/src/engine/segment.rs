@@ -98,7 +98,8 @@ impl<'a> Order<'a> {
         let mut waiting = vec![0usize; self.items.len()];
         let mut readers: Vec<Vec<usize>> = vec![Vec::new(); self.items.len()];
         for (index, reads) in self.reads.iter().enumerate() {
-            let makers: BTreeSet<usize> = reads.iter().filter_map(|value| self.makes.get(value).copied()).collect();
+            let makers: BTreeSet<usize> =
+                reads.iter().filter_map(|value| self.makes.get(value).copied()).collect();
             waiting[index] = makers.len();
             for maker in makers {
                 readers[maker].push(index);
@@ -161,7 +162,8 @@ fn interfaces<'a>(
                     }
                 }
             }
-            let elsewhere = readers.get(&group.output).is_some_and(|all| all.iter().any(|r| *r != Some(number)));
+            let elsewhere =
+                readers.get(&group.output).is_some_and(|all| all.iter().any(|r| *r != Some(number)));
             match group.output {
                 Value::Real(name) if elsewhere || graph.is_output(name) => region.outputs.push(name),
                 Value::Bytes(name) if elsewhere => region.exports.push(name),

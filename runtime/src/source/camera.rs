@@ -8,12 +8,12 @@ use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-use crate::guard::guarded;
 use super::devices::{describe_devices, video_devices};
 use super::error::{SourceError, SourceErrorKind};
 use super::spec::CameraOptions;
 use super::worker::{Event, OPENING, Worker};
 use super::{Frame, Source, negotiate};
+use crate::guard::guarded;
 
 const POLL: Duration = Duration::from_millis(100);
 /// The pause between two attempts to open grows from the first to the second.

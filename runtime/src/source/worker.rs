@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-use crate::guard::guarded;
 use super::spec::CameraOptions;
 use super::{Pixels, negotiate};
+use crate::guard::guarded;
 
 const POLL: Duration = Duration::from_millis(100);
 /// How long opening may take; slow webcams need two seconds.

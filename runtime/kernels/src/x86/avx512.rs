@@ -78,11 +78,21 @@ fn whole<const P: usize, const V: usize>(
 macro_rules! row {
     ($window:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
-            "vpbroadcastd {bytes}, dword ptr [{", $window, "} + {offset}]\n",
-            "vpdpbusd {", $a, "}, {bytes}, {w0}\n",
-            "vpdpbusd {", $b, "}, {bytes}, {w1}\n",
-            "vpdpbusd {", $c, "}, {bytes}, {w2}\n",
-            "vpdpbusd {", $d, "}, {bytes}, {w3}",
+            "vpbroadcastd {bytes}, dword ptr [{",
+            $window,
+            "} + {offset}]\n",
+            "vpdpbusd {",
+            $a,
+            "}, {bytes}, {w0}\n",
+            "vpdpbusd {",
+            $b,
+            "}, {bytes}, {w1}\n",
+            "vpdpbusd {",
+            $c,
+            "}, {bytes}, {w2}\n",
+            "vpdpbusd {",
+            $d,
+            "}, {bytes}, {w3}",
         )
     };
 }

@@ -59,8 +59,8 @@ macro_rules! loops {
                     weights = weights.add(BLOCK * GROUP);
                 }
                 // A copy: sums whose address is known to somebody would not stay in registers.
-        let done = sums;
-        store(task, pixel, block, &done);
+                let done = sums;
+                store(task, pixel, block, &done);
             }
         }
     };

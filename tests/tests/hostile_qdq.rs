@@ -1,0 +1,238 @@
+//! Quantized graphs that are broken in every part: each is refused, or still answers.
+//!
+//! The mutations are drawn from seeds, so that a failure comes again. This is a test and no fuzz target: it needs no
+//! other tool, takes seconds, and looks at the same graphs on every machine.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use comet_edge::engine::proto::{GraphProto, Message, ModelProto};
+use comet_edge::engine::{Explanation, Kernels, Options, Session};
+use comet_edge::model::ModelError;
+use comet_tests::closeness::{largest_difference, mean_difference};
+use comet_tests::foreign::{golden, parse, proto};
+use comet_tests::mutation::MUTATIONS;
+use comet_tests::program::comet_edge;
+use comet_tests::random::SplitMix64;
+use comet_tests::small_model::{floats, integers, ints, node, value};
+use comet_tests::surgery::{
+    bytes_of, constant, inputs, insert_before, maker, node_named, position, reals, set_attribute, set_raw,
+    set_reals, tensor_named, wholes,
+};
+use image::RgbImage;
+
+/// As many of each mutation.
+const ROUNDS: usize = 16;
+const BASES: [&str; 4] = ["one_region", "u8_per_channel", "s8_symmetric", "one_conv_left_out"];
+/// Most take a hundredth of a second.
+const AT_ONCE: Duration = Duration::from_secs(10);
+
+type Change = fn(&mut GraphProto) -> anyhow::Result<()>;
+
+fn changed(base: &str, change: Change) -> anyhow::Result<ModelProto> {
+    let mut proto = proto(base)?;
+    change(proto.graph.get_or_insert_default())?;
+    Ok(proto)
+}
+
+fn explain(proto: &ModelProto, kernels: Kernels, picture: &RgbImage) -> Result<Explanation, ModelError> {
+    Session::with_options(&parse("hostile", proto)?, Options { threads: 1, kernels })?.explain(picture)
+}
+
+/// As [`explain`]; a panic that comes through is a failure of the test, and so is a long time.
+fn outcome(what: &str, proto: &ModelProto, picture: &RgbImage) -> Result<Explanation, ModelError> {
+    let begun = Instant::now();
+    let ended = catch_unwind(AssertUnwindSafe(|| explain(proto, Kernels::Auto, picture)));
+    let outcome = ended.unwrap_or_else(|_| unreachable!("{what} made the engine panic"));
+    assert!(begun.elapsed() < AT_ONCE, "{what} took {:?}", begun.elapsed());
+    if let Ok(answer) = &outcome {
+        let pixels = picture.width() as usize * picture.height() as usize;
+        assert_eq!(answer.mask.values().len(), pixels, "{what}");
+    }
+    outcome
+}
+
+#[test]
+fn a_broken_graph_is_refused_or_still_answers() -> anyhow::Result<()> {
+    let golden = golden()?;
+    let picture = &golden.pictures[0];
+    let (mut answered, mut refused) = (0, 0);
+    for number in 0..ROUNDS * MUTATIONS.len() {
+        let (name, mutate) = MUTATIONS[number % MUTATIONS.len()];
+        let base = BASES[number / MUTATIONS.len() % BASES.len()];
+        let mut proto = proto(base)?;
+        let mut random = SplitMix64::named(&format!("hostile_qdq {number}"));
+        if mutate(proto.graph.get_or_insert_default(), &mut random).is_none() {
+            continue;
+        }
+        match outcome(&format!("number {number}, {name} of {base},"), &proto, picture) {
+            Ok(_) => answered += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    // Otherwise the mutations would be too harmless, or too rough to get past the first check.
+    assert!(answered > 80 && refused > 80, "{answered} answered, {refused} refused");
+    Ok(())
+}
+
+/// Ours and tract's answer agree, or neither gives one.
+fn agree(what: &str, proto: &ModelProto, picture: &RgbImage) -> anyhow::Result<()> {
+    let golden = golden()?;
+    match (outcome(what, proto, picture), explain(proto, Kernels::Tract, picture)) {
+        (Ok(ours), Ok(tract)) => {
+            let map = mean_difference(ours.mask.values(), tract.mask.values());
+            let steps = largest_difference(&ours.logits, &tract.logits) / golden.logit_step;
+            anyhow::ensure!(map <= 0.004 && steps <= 4.0, "{what}: map by {map}, logits by {steps} steps");
+        }
+        (Err(_), Err(_)) => (),
+        (ours, tract) => anyhow::bail!("{what}: ours {:?}, tract {:?}", ours.err(), tract.err()),
+    }
+    Ok(())
+}
+
+/// Scales that a QuantizeLinear, a DequantizeLinear, weights or a bias read.
+const SCALES: [&str; 7] = [
+    "image_scale",
+    "depthwise_scale",
+    "gate_scale",
+    "masked_scale",
+    "conv1.weight_scale",
+    "mean_scale",
+    "stem.bias_quantized_scale",
+];
+
+#[test]
+fn scales_that_are_none_are_left_to_tract_or_refused() -> anyhow::Result<()> {
+    let golden = golden()?;
+    let picture = &golden.pictures[0];
+    for name in SCALES {
+        for scale in [0.0, -0.01, 1e-42, f32::NAN, f32::INFINITY] {
+            let mut proto = proto("one_region")?;
+            let graph = proto.graph.get_or_insert_default();
+            let tensor = tensor_named(graph, name)?;
+            let (dims, count) = (tensor.dims.clone(), reals(tensor).len());
+            set_reals(tensor, &dims, &vec![scale; count]);
+            let what = format!("{name} = {scale}");
+            if scale.is_finite() {
+                agree(&what, &proto, picture)?;
+                continue;
+            }
+            let said = outcome(&what, &proto, picture).unwrap_err().to_string();
+            assert!(said.contains(name) && said.contains("not a finite number"), "{what}: {said}");
+            // As a node it passes that check; whatever it then means, it ends.
+            let graph = proto.graph.get_or_insert_default();
+            let index = graph.initializer.iter().position(|tensor| tensor.name == name).unwrap_or_default();
+            let tensor = graph.initializer.remove(index);
+            graph.node.insert(0, constant(tensor));
+            let _ = outcome(&format!("{what}, as a node,"), &proto, picture);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn weights_with_one_scale_are_fused_and_right() -> anyhow::Result<()> {
+    let proto = changed("one_region", |graph| {
+        let weights = inputs(graph, "conv1")?[1].clone();
+        let names = maker(graph, &weights)?.input.clone();
+        maker(graph, &weights)?.attribute.clear();
+        let scale = tensor_named(graph, &names[1])?;
+        let largest = reals(scale).into_iter().fold(0.0, f32::max);
+        set_reals(scale, &[], &[largest]);
+        let zero_point = tensor_named(graph, &names[2])?;
+        let kind = zero_point.data_type;
+        set_raw(zero_point, kind, Vec::new(), vec![0]);
+        Ok(())
+    })?;
+    let session =
+        Session::with_options(&parse("one scale", &proto)?, Options { threads: 1, kernels: Kernels::Auto })?;
+    assert_eq!((session.plan().fused_share(), session.plan().regions), (100.0, 1));
+    golden()?.pictures.iter().try_for_each(|picture| agree("one scale", &proto, picture))
+}
+
+#[test]
+fn a_bias_at_the_edge_of_overflow_is_left_to_tract_and_right() -> anyhow::Result<()> {
+    for extreme in [i32::MAX - 2000, i32::MIN + 2000] {
+        let mut proto = proto("one_region")?;
+        let graph = proto.graph.get_or_insert_default();
+        let bias = inputs(graph, "block_1")?[2].clone();
+        let integers = maker(graph, &bias)?.input[0].clone();
+        let tensor = tensor_named(graph, &integers)?;
+        let mut values = wholes(tensor);
+        values[0] = extreme;
+        let (kind, dims) = (tensor.data_type, tensor.dims.clone());
+        set_raw(tensor, kind, dims, bytes_of(&values));
+        let options = Options { threads: 1, kernels: Kernels::Auto };
+        let session = Session::with_options(&parse("edge", &proto)?, options)?;
+        let layers =
+            session.plan().nodes.iter().filter(|node| matches!(node.operator.as_str(), "Conv" | "Gemm"));
+        for layer in layers {
+            assert_eq!(layer.runs_as == "tract", layer.name == "block_1", "{}", layer.name);
+        }
+        golden()?.pictures.iter().try_for_each(|picture| agree("edge", &proto, picture))?;
+    }
+    Ok(())
+}
+
+/// Two functions in a circle, entered through a second output: a search that goes from reader to maker never ends.
+fn circle_of_two_outputs(graph: &mut GraphProto) -> anyhow::Result<()> {
+    let swish = node_named(graph, "depthwise_swish")?.output[0].clone();
+    let readers = graph.node.iter_mut().filter(|node| node.input.first() == Some(&swish));
+    readers.for_each(|node| node.input[0] = "first".into());
+    let index = position(graph, "depthwise_swish")?;
+    let mut twin = node("Relu", &["back"], "first");
+    twin.output.push("second".into());
+    graph.node.insert(index, twin);
+    graph.node.insert(index, node("Relu", &["second"], "back"));
+    graph.value_info.push(value("second", &[1, 12, 16, 16]));
+    Ok(())
+}
+
+/// A Resize before the one of the map, to `inputs`.
+fn resized(graph: &mut GraphProto, inputs: &[&str]) -> anyhow::Result<()> {
+    let head = node_named(graph, "resize")?.input[0].clone();
+    let attribute = node_named(graph, "resize")?.attribute.clone();
+    let mut first = node("Resize", &[&[head.as_str()][..], inputs].concat(), "middle");
+    first.attribute = attribute;
+    insert_before(graph, "resize", first)
+}
+
+/// Each file is a few kilobytes, and asks for gigabytes or for ever. An abort would take the whole program along, and
+/// so every case is a program of its own.
+#[test]
+fn a_small_file_cannot_ask_for_gigabytes_or_for_ever() -> anyhow::Result<()> {
+    let cases: [(&str, Change); 4] = [
+        ("a circle of functions with two outputs", circle_of_two_outputs),
+        ("padding of 4,096", |graph| {
+            set_attribute(node_named(graph, "stem")?, ints("pads", &[4096; 4]));
+            Ok(())
+        }),
+        ("a resize by 4,096", |graph| {
+            graph.initializer.push(floats("scales", &[4], &[1.0, 1.0, 4096.0, 4096.0]));
+            resized(graph, &["", "scales"])
+        }),
+        ("a resize to a size that is a node", |graph| {
+            graph.node.insert(0, constant(integers("large", &[1, 1, 1 << 20, 1 << 20])));
+            resized(graph, &["", "", "large"])
+        }),
+    ];
+    let folder = tempfile::tempdir()?;
+    let (file, photo) = (folder.path().join("bomb.onnx"), folder.path().join("photo.png"));
+    golden()?.pictures[0].save(&photo)?;
+    let mut faults = Vec::new();
+    for (name, change) in cases {
+        let model = parse("bomb", &changed("one_region", change)?);
+        if let Ok(model) = model {
+            fs::write(&file, model.proto().encode_to_vec())?;
+            let program = comet_edge("predict --skip-hash --threads 1 --model")?.arg(&file).arg(&photo);
+            match program.memory(1024).limit(AT_ONCE).run() {
+                Ok(answer) if matches!(answer.code, Some(0 | 3)) => drop(answer.says(&[])?),
+                Ok(answer) => faults.push(format!("{name}: {:?} {}", answer.signal, answer.stderr)),
+                Err(fault) => faults.push(format!("{name}: {fault:#}")),
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! The integer kernels of every processor and any number of threads give the same answer, bit for bit, and what they
+//! take over means what it meant in tract.
+
+use std::path::PathBuf;
+
+use comet_edge::engine::{KERNEL_VARIABLE, Kernels, MASKED, Options, PredictorSession, Session, Tier};
+use comet_edge::image::read_rgb;
+use comet_edge::model::ModelFile;
+use comet_tests::closeness::{bits, largest_difference, mean_difference};
+use comet_tests::fixture::{entries, first_file};
+use comet_tests::program::{Program, comet_edge};
+use comet_tests::{repository, shipped_model};
+use image::RgbImage;
+
+const NAMES: [&str; 2] = ["hands", "plants"];
+const THREADS: [usize; 3] = [1, 2, 3];
+
+/// One step of an 8-bit map is 1/255: tract, which adds floats in another order, may round a few values differently.
+const MAP_MAE: f32 = 0.004;
+/// The same for a logit; those of the shipped models span about 30.
+const LOGITS: f32 = 0.5;
+
+fn model(name: &str) -> anyhow::Result<ModelFile> {
+    Ok(ModelFile::read(&shipped_model(&format!("{name}.int8.onnx")))?)
+}
+
+/// A picture of every third class of a calibration set.
+fn files(name: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let classes = entries(&repository().join("calib").join(name).join("images"))?;
+    classes.iter().step_by(3).map(|class| first_file(class)).collect()
+}
+
+fn pictures(name: &str) -> anyhow::Result<Vec<RgbImage>> {
+    Ok(files(name)?.iter().map(|file| read_rgb(file)).collect::<Result<_, _>>()?)
+}
+
+/// Every combination of kernels and threads; the reference comes first.
+fn combinations() -> Vec<Options> {
+    let tiers: Vec<Tier> = [Tier::Scalar].into_iter().chain(Tier::available()).collect();
+    let all = |tier: Tier| THREADS.map(|threads| Options { threads, kernels: Kernels::Tier(tier) });
+    tiers.into_iter().flat_map(all).collect()
+}
+
+#[test]
+fn every_tier_and_any_number_of_threads_give_the_same_bits() -> anyhow::Result<()> {
+    for name in NAMES {
+        let (model, pictures) = (model(name)?, pictures(name)?);
+        assert!(pictures.len() >= 3, "{name}");
+        let mut first: Option<Vec<_>> = None;
+        for options in combinations() {
+            let mut session = Session::with_options(&model, options)?;
+            let mut answers = Vec::new();
+            for picture in &pictures {
+                let answer = session.explain(picture)?;
+                assert!(answer.is_valid(), "{name} {options:?}");
+                answers.push((bits(answer.mask.values()), bits(&answer.logits)));
+            }
+            // Not `assert_eq`: it would print thousands of numbers.
+            assert!(*first.get_or_insert_with(|| answers.clone()) == answers, "{name} {options:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_session_and_its_clone_give_the_same_bits_again_and_again() -> anyhow::Result<()> {
+    let (model, pictures) = (model("hands")?, pictures("hands")?);
+    let mut session = Session::with_options(&model, Options { threads: 2, kernels: Kernels::Auto })?;
+    let mut clone = session.clone();
+    let answer = |index: usize, session: &mut Session| {
+        session.explain(&pictures[index]).map(|answer| (bits(answer.mask.values()), bits(&answer.logits)))
+    };
+    let alone = answer(0, &mut session)?;
+    // What another picture left in the memory must not show.
+    answer(1, &mut session)?;
+    answer(2, &mut clone)?;
+    assert!(answer(0, &mut session)? == alone && answer(0, &mut clone)? == alone);
+    Ok(())
+}
+
+#[test]
+fn integer_kernels_mean_what_the_graph_means_in_tract() -> anyhow::Result<()> {
+    for name in NAMES {
+        let model = model(name)?;
+        let mut ours = Session::with_options(&model, Options { threads: 1, kernels: Kernels::Auto })?;
+        let mut tract = Session::with_options(&model, Options { threads: 1, kernels: Kernels::Tract })?;
+        for (file, picture) in files(name)?.iter().zip(pictures(name)?) {
+            let (ours, tract) = (ours.explain(&picture)?, tract.explain(&picture)?);
+            let file = file.display();
+            assert_eq!(ours.top(), tract.top(), "{file}");
+            let map = mean_difference(ours.mask.values(), tract.mask.values());
+            assert!(map <= MAP_MAE, "{file}: the maps' mean absolute difference is {map}");
+            let logits = largest_difference(&ours.logits, &tract.logits);
+            assert!(logits <= LOGITS, "{file}: a logit differs by {logits}");
+        }
+    }
+    Ok(())
+}
+
+/// `mask * image`, as the graph has it.
+fn masked(tensor: &[f32], mask: &[f32]) -> Vec<f32> {
+    tensor.chunks(mask.len()).flat_map(|plane| plane.iter().zip(mask).map(|(x, m)| x * m)).collect()
+}
+
+#[test]
+fn the_predictor_alone_gives_the_same_bits_and_those_of_the_whole_model() -> anyhow::Result<()> {
+    for name in NAMES {
+        let (model, pictures) = (model(name)?, pictures(name)?);
+        let mut whole = Session::with_options(&model, Options { threads: 1, kernels: Kernels::Auto })?;
+        let mut cases = Vec::new();
+        for picture in &pictures {
+            let tensor = whole.preprocess().tensor(picture);
+            let answer = whole.run(&tensor)?;
+            cases.push((masked(&tensor, answer.mask.values()), answer.logits));
+        }
+        for options in combinations() {
+            let predictor = PredictorSession::with_options(&model, options)?;
+            for (masked, logits) in &cases {
+                let alone = predictor.run(masked)?;
+                assert!(bits(&alone) == bits(logits), "{name} {options:?}: not as behind '{MASKED}'");
+            }
+        }
+        let tract = Options { threads: 1, kernels: Kernels::Tract };
+        let tract = PredictorSession::with_options(&model, tract)?;
+        for (masked, logits) in &cases {
+            let difference = largest_difference(&tract.run(masked)?, logits);
+            assert!(difference <= LOGITS, "{name}: a logit differs by {difference}");
+        }
+    }
+    Ok(())
+}
+
+/// `comet-edge predict --json` on a few pictures, with the kernels `kernel`.
+fn predict(kernel: &str) -> anyhow::Result<Program> {
+    let program = comet_edge("predict --json --model")?.arg(shipped_model("hands.int8.onnx"));
+    let program = files("hands")?.iter().fold(program, |program, file| program.arg(file));
+    Ok(program.env(KERNEL_VARIABLE, kernel))
+}
+
+#[test]
+fn the_program_says_the_same_with_every_kernel_that_can_be_forced() -> anyhow::Result<()> {
+    let fields = ["class", "index", "scores", "mask"];
+    let by_default = predict("")?.run()?.succeeds()?.json_lines()?;
+    assert_eq!(by_default.len(), files("hands")?.len());
+    for tier in Tier::available() {
+        let forced = predict(tier.name())?.run()?.succeeds()?.json_lines()?;
+        assert_eq!(forced.len(), by_default.len(), "{tier:?}");
+        for (forced, usual) in forced.iter().zip(&by_default) {
+            for field in fields {
+                assert_eq!(forced[field], usual[field], "{tier:?}, {field} of {}", usual["source"]);
+            }
+        }
+    }
+    let tract = predict("tract")?.run()?.succeeds()?.json_lines()?;
+    assert!(tract.iter().zip(&by_default).all(|(tract, usual)| tract["class"] == usual["class"]));
+    Ok(())
+}
+
+/// Code 3, the model's, because it is found where a model is prepared.
+#[test]
+fn kernels_that_do_not_exist_are_refused_with_a_list_of_those_that_do() -> anyhow::Result<()> {
+    let known: Vec<&str> = Tier::available().map(Tier::name).chain(["tract"]).collect();
+    for kernel in ["nonsense", "SCALAR", "neon-sve", " scalar"] {
+        let answer = predict(kernel)?.run()?.ends_with(3)?.says(&[KERNEL_VARIABLE, kernel])?;
+        let answer = answer.says(&known)?;
+        assert!(answer.stdout.is_empty(), "{}", answer.stdout);
+    }
+    let absent = Tier::ALL.into_iter().find(|tier| !tier.is_available());
+    let absent = absent.map_or("z80", Tier::name);
+    predict(absent)?.run()?.ends_with(3)?.says(&[absent, "this processor has"])?;
+    Ok(())
+}
