@@ -33,7 +33,9 @@ impl GlobalAverage {
         if !one || input.pixel() != output.pixel() {
             return Err(Fault::Shape("a mean over all pixels is one pixel"));
         }
-        (from.check()?, to.check()?);
+        for quantization in [from, to] {
+            quantization.check()?;
+        }
         let pixels = i32::try_from(input.height() * input.width()).ok().filter(|pixels| *pixels < 1 << 22);
         let pixels = pixels.ok_or(Fault::Shape("too many pixels for a mean"))?;
         let factor = from.scale / (to.scale * pixels as f32);

@@ -130,6 +130,7 @@ const EXP: [f32; 6] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0
 versions! {
     fn logistic(values: &mut [f32]) {
         for value in values {
+            #[allow(clippy::manual_clamp, reason = "clamp would let NaN through to the conversion below")]
             let x = (-*value).max(-87.0).min(87.0);
             let turns = (x * std::f32::consts::LOG2_E + ROUNDER) - ROUNDER;
             let rest = (x - turns * LN2.0) - turns * LN2.1;

@@ -37,7 +37,9 @@ impl ChannelScale {
         if !one || !pixels || !input.same_shape(&output) {
             return Err(Fault::Shape("channels are scaled by another number of weights"));
         }
-        (from.check()?, by.check()?, to.check()?);
+        for quantization in [from, by, to] {
+            quantization.check()?;
+        }
         let factor = from.scale * by.scale / to.scale;
         check_scale(factor)?;
         Ok(Self {

@@ -35,7 +35,9 @@ impl Table {
         if !input.same_shape(&output) || input.pixel() != output.pixel() {
             return Err(Fault::Shape("a function of one byte keeps the shape"));
         }
-        (from.check()?, to.check()?);
+        for quantization in [from, to] {
+            quantization.check()?;
+        }
         let values = std::array::from_fn(|byte| to.byte(function(from.real(byte as u8))));
         Ok(Self { tier: tier.check()?, input, output, values })
     }

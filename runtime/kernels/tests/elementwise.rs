@@ -53,7 +53,10 @@ fn sums_are_those_of_the_formula() {
 }
 
 /// Functions with kinks, with jumps, without finite values.
-const FUNCTIONS: [(&str, fn(f32) -> f32); 6] = [
+/// A name and a function of one number.
+type Named = (&'static str, fn(f32) -> f32);
+
+const FUNCTIONS: [Named; 6] = [
     ("the identity", |x| x),
     ("ReLU", |x| x.max(0.0)),
     ("hard swish", |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),

@@ -278,7 +278,7 @@ impl<'a> Finder<'_, 'a> {
 
     fn core(&self, node: &'a NodeProto, clamp: Clamp, output: Bytes) -> Option<(Kind<'a>, Vec<Value<'a>>)> {
         let input = |index: usize| node.input.get(index).map(String::as_str);
-        let bytes = |index: usize| Some(self.behind(input(index)?)?);
+        let bytes = |index: usize| self.behind(input(index)?);
         let shape = |name: &str| self.bytes.get(name).map(|bytes| bytes.shape);
         let plain = clamp == Clamp::default();
         match node.op_type.as_str() {

@@ -162,12 +162,12 @@ impl Step {
                 real_to_real(from, to, inputs, reals, |input, output| kernel.run(input, output))
             }
             Self::AddReal { left, right, to } => {
-                real_to_real(left, to, inputs, reals, |input, output| copy(input, output))?;
+                real_to_real(left, to, inputs, reals, copy)?;
                 real_to_real(right, to, inputs, reals, |input, output| add_real(tier, input, output))
             }
             Self::Sigmoid { from, to } => {
                 if !matches!(from, Real::Arena(place) if place == to) {
-                    real_to_real(from, to, inputs, reals, |input, output| copy(input, output))?;
+                    real_to_real(from, to, inputs, reals, copy)?;
                 }
                 sigmoid(tier, reals.get_mut(to.clone()).ok_or(OVERLAP)?)
             }

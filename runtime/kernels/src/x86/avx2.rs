@@ -45,11 +45,12 @@ unsafe fn tile<const P: usize>(task: &Task<'_>, pixel: usize, block: usize) {
                 let four = windows[p].add(*offset as usize).cast::<i32>().read_unaligned();
                 _mm256_broadcastq_epi64(_mm_cvtepu8_epi16(_mm_cvtsi32_si128(four)))
             });
-            for quarter in 0..4 {
-                let row = _mm256_cvtepi8_epi16(_mm_loadu_si128(weights.add(quarter * 16).cast()));
-                for p in 0..P {
-                    let products = _mm256_madd_epi16(bytes[p], row);
-                    sums[p][quarter] = _mm256_add_epi32(sums[p][quarter], products);
+            let row: [__m256i; 4] = std::array::from_fn(|quarter| {
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(weights.add(quarter * 16).cast()))
+            });
+            for (sums, bytes) in sums.iter_mut().zip(bytes) {
+                for (sum, row) in sums.iter_mut().zip(row) {
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(bytes, row));
                 }
             }
             weights = weights.add(BLOCK * GROUP);

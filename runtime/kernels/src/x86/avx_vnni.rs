@@ -68,13 +68,6 @@ macro_rules! loops {
 
 loops!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 
-/// The same loops on processors that tests are more likely to find.
-#[cfg(test)]
-pub(crate) mod evex {
-    use super::*;
-    loops!("avx2,avx512vnni,avx512vl", _mm256_dpbusd_epi32);
-}
-
 /// # Safety
 /// As `conv`.
 #[inline]
@@ -107,4 +100,11 @@ unsafe fn store<const P: usize>(task: &Task<'_>, pixel: usize, block: usize, sum
             }
         }
     }
+}
+
+/// The same loops on processors that tests are more likely to find.
+#[cfg(test)]
+pub(crate) mod evex {
+    use super::*;
+    loops!("avx2,avx512vnni,avx512vl", _mm256_dpbusd_epi32);
 }
