@@ -170,3 +170,22 @@ fn kernels_that_do_not_exist_are_refused_with_a_list_of_those_that_do() -> anyho
     predict(absent)?.run()?.ends_with(3)?.says(&[absent, "this processor has"])?;
     Ok(())
 }
+
+/// What a processor without dot products may choose: only the weights are still those of the int8 file.
+#[test]
+fn without_quantization_a_model_is_nearly_its_float_file() -> anyhow::Result<()> {
+    for name in NAMES {
+        let float = ModelFile::read(&shipped_model(&format!("{name}.f32.onnx")))?;
+        let mut float = Session::with_options(&float, Options { threads: 1, kernels: Kernels::Auto })?;
+        let mut taken_out =
+            Session::with_options(&model(name)?, Options { threads: 1, kernels: Kernels::Float })?;
+        assert_eq!(taken_out.plan().kernels, "float");
+        for picture in pictures(name)? {
+            let (expected, found) = (float.explain(&picture)?, taken_out.explain(&picture)?);
+            assert_eq!(expected.top(), found.top(), "{name}");
+            let distance = mean_difference(expected.mask.values(), found.mask.values());
+            assert!(distance <= 0.01, "{name}: maps {distance} apart");
+        }
+    }
+    Ok(())
+}

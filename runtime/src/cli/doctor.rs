@@ -155,9 +155,11 @@ fn built_in_model() -> Check {
             return Err("its answer to a drawn picture is not valid".into());
         }
         let manifest = model.manifest();
-        let kernels = &session.plan().kernels;
+        let plan = session.plan();
+        let why = plan.remark.as_ref().map(|remark| format!(" ({remark})")).unwrap_or_default();
+        let kernels = format!("{}'{why}", plan.kernels);
         Ok(format!(
-            "{} ({}) answers a drawn picture in {ms:.1} ms with the kernels '{kernels}'",
+            "{} ({}) answers a drawn picture in {ms:.1} ms with the kernels '{kernels}",
             manifest.name, manifest.precision
         ))
     };

@@ -5,6 +5,7 @@
 //! that is one region runs without tract, and without allocating; in others the regions are operators of a tract model.
 
 mod arena;
+mod float;
 mod fuse;
 mod graph;
 mod lower;

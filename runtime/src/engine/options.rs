@@ -8,13 +8,17 @@ pub const KERNEL_VARIABLE: &str = "COMET_EDGE_KERNEL";
 /// Which kernels run the quantized parts of a model. Float models always run through tract.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kernels {
-    /// The fastest integer kernels of this processor.
+    /// The fastest integer kernels of this processor. One that multiplies bytes no faster than floats is timed when the
+    /// model is prepared, with [`Kernels::Float`] as the alternative.
     #[default]
     Auto,
     /// The integer kernels of one family of processors.
     Tier(Tier),
     /// None of ours: tract as it comes.
     Tract,
+    /// None of ours, and no rounding: tract on the same file with its weights multiplied out and its activations left
+    /// as they are. The answers are those of the float model, nearly.
+    Float,
 }
 
 impl Kernels {
@@ -30,13 +34,15 @@ impl Kernels {
     }
 
     fn named(name: &str) -> Result<Self, String> {
-        if name == "tract" {
-            return Ok(Self::Tract);
+        match name {
+            "tract" => return Ok(Self::Tract),
+            "float" => return Ok(Self::Float),
+            _ => (),
         }
         match Tier::named(name).filter(|tier| tier.is_available()) {
             Some(tier) => Ok(Self::Tier(tier)),
             None => {
-                let names: Vec<&str> = Tier::available().map(Tier::name).chain(["tract"]).collect();
+                let names: Vec<&str> = Tier::available().map(Tier::name).chain(["tract", "float"]).collect();
                 Err(format!("{KERNEL_VARIABLE}={name}: this processor has {}", names.join(", ")))
             }
         }
@@ -46,7 +52,7 @@ impl Kernels {
         match self {
             Self::Auto => Some(Tier::detect()),
             Self::Tier(tier) => Some(tier),
-            Self::Tract => None,
+            Self::Tract | Self::Float => None,
         }
     }
 }
