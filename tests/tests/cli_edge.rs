@@ -90,8 +90,8 @@ fn files_are_written_where_they_are_asked_for_and_named_in_the_answer() -> anyho
     assert!(top.len() == 3 && top.is_sorted_by(|a, b| a >= b), "{top:?}");
     let file = |key: &str| PathBuf::from(found[key].as_str().unwrap_or_default());
     let mask = image::open(file("mask_file"))?;
-    assert_eq!((mask.color(), mask.width(), mask.height()), (ColorType::L16, 64, 64));
-    assert_eq!(fs::metadata(file("input_file"))?.len(), 3 * 64 * 64 * 4);
+    assert_eq!((mask.color(), mask.width(), mask.height()), (ColorType::L16, 96, 96));
+    assert_eq!(fs::metadata(file("input_file"))?.len(), 3 * 96 * 96 * 4);
     assert!(image::open(file("overlay_file"))?.width() > 0);
     assert_eq!(entries(out.path())?.len(), 3);
     Ok(())
@@ -227,7 +227,7 @@ fn inspect_tells_what_a_file_says_about_itself() -> anyhow::Result<()> {
     assert_eq!(top_level_keys(&answer.stdout), expected);
     let sha256 = answer.json()?["sha256"].as_str().unwrap_or_default().to_owned();
     let text = comet_edge("inspect")?.arg(&file).run()?.succeeds()?.stdout;
-    for word in [sha256.as_str(), "64 x 64 pixels", "int8", "opset 18", "classes"] {
+    for word in [sha256.as_str(), "96 x 96 pixels", "int8", "opset 18", "classes"] {
         assert!(text.contains(word), "{word}: {text}");
     }
     Ok(())
