@@ -146,7 +146,7 @@ fn a_valid_file_whose_manifest_does_not_fit_is_refused_with_the_field() -> anyho
     type Change = fn(&mut serde_json::Value);
     let changes: [(&str, Change); 4] = [
         ("classes", |manifest| manifest["classes"] = serde_json::json!(["one", "two"])),
-        ("preprocess", |manifest| manifest["preprocess"]["width"] = 96.into()),
+        ("preprocess", |manifest| manifest["preprocess"]["width"] = 97.into()),
         ("preprocess.std", |manifest| manifest["preprocess"]["std"][1] = 0.0.into()),
         ("fill", |manifest| manifest["fill"] = 1.0.into()),
     ];
