@@ -1,80 +1,13 @@
 //! Direct convolution: fully connected layers and 1x1 convolutions are its smallest cases.
 
-use crate::layout::BLOCK;
+use crate::layout::{BLOCK, GROUP};
 use crate::requantize::{Rounding, check_scale};
+use crate::task::{Shared, Sink, Task, run_tile};
 use crate::threads::Shares;
-use crate::{Fault, Halo, Layout, Pool, Tier};
+use crate::{ConvShape, Fault, Layout, Pool, Tier};
 
-/// Input channels that one dot product takes.
-pub(crate) const GROUP: usize = 4;
 /// Less work than this is not worth waking a thread for (multiplications; about 50 microseconds of one AVX-512 core).
 pub(crate) const WORTH_A_THREAD: usize = 8_000_000;
-
-/// Largest kernel, stride, dilation or padding; no network comes near it.
-const LARGEST_SIDE: usize = 1 << 16;
-
-/// Geometry of a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConvShape {
-    /// Output channels.
-    pub channels: usize,
-    /// Rows and columns of the kernel.
-    pub kernel: [usize; 2],
-    /// Rows and columns from one window to the next.
-    pub stride: [usize; 2],
-    /// Rows and columns from one tap to the next.
-    pub dilation: [usize; 2],
-    /// Padding, which the input's halo provides.
-    pub padding: Halo,
-}
-
-impl ConvShape {
-    /// Height and width of the output for an input of `height` x `width`; `None` if no window fits.
-    pub fn output(&self, height: usize, width: usize) -> Option<[usize; 2]> {
-        let padding = self.padding;
-        let side = |axis: usize, inner: usize, before: usize, after: usize| {
-            let limits = [self.kernel[axis], self.stride[axis], self.dilation[axis], before, after];
-            // A step of 0 would put all taps or all windows in one place; sides beyond any picture overflow later.
-            if self.dilation[axis] == 0 || limits.iter().any(|side| *side > LARGEST_SIDE) {
-                return None;
-            }
-            let window =
-                self.kernel[axis].checked_sub(1)?.checked_mul(self.dilation[axis])?.checked_add(1)?;
-            let room = inner.checked_add(before)?.checked_add(after)?.checked_sub(window)?;
-            Some(room.checked_div(self.stride[axis])? + 1)
-        };
-        Some([side(0, height, padding.top, padding.bottom)?, side(1, width, padding.left, padding.right)?])
-    }
-
-    /// Height and width of the output, if `input` has room for every window.
-    pub(crate) fn fit(&self, input: &Layout) -> Result<[usize; 2], Fault> {
-        let output =
-            self.output(input.height(), input.width()).ok_or(Fault::Shape("no window fits the input"))?;
-        let (need, have) = (self.padding, input.halo());
-        if need.top > have.top
-            || need.left > have.left
-            || need.bottom > have.bottom
-            || need.right > have.right
-        {
-            return Err(Fault::Shape("the input's halo is smaller than the padding"));
-        }
-        Ok(output)
-    }
-
-    /// Bytes from the first tap of the first window to each tap.
-    pub(crate) fn taps(&self, input: &Layout) -> Vec<usize> {
-        let [rows, columns] = self.kernel;
-        let rows = (0..rows).map(|row| row * self.dilation[0] * input.row());
-        rows.flat_map(|row| (0..columns).map(move |column| row + column * self.dilation[1] * input.pixel()))
-            .collect()
-    }
-
-    /// Bytes before the first tap of the first window.
-    pub(crate) fn start(&self, input: &Layout) -> usize {
-        let halo = input.halo();
-        (halo.top - self.padding.top) * input.row() + (halo.left - self.padding.left) * input.pixel()
-    }
-}
 
 /// What becomes of the sums.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -146,22 +79,12 @@ impl Conv {
         target: Target,
     ) -> Result<Self, Fault> {
         let tier = tier.check()?;
-        let size = shape.fit(&input)?;
-        if [output.height(), output.width()] != size || output.channels() != shape.channels {
-            return Err(Fault::Shape("the output has another shape than the convolution gives"));
-        }
         if target != Target::Reals && !output.is_blocked() {
             return Err(Fault::Shape("a convolution writes whole blocks of channels"));
         }
-        let taps = shape.taps(&input);
-        let channels = shape.channels;
-        let each = taps.len().checked_mul(input.channels()).ok_or(Fault::Shape("a kernel too large"))?;
-        if Some(weights.len()) != channels.checked_mul(each)
-            || bias.len() != channels
-            || multipliers.len() != channels
-        {
-            return Err(Fault::Shape("another number of weights, biases or multipliers than channels"));
-        }
+        let lengths = [weights.len(), bias.len(), multipliers.len()];
+        let taps = shape.prepare(&input, &output, input.channels(), lengths)?;
+        let (channels, each) = (shape.channels, taps.len() * input.channels());
         let groups = input.channels().div_ceil(GROUP);
         let blocks = channels.div_ceil(BLOCK);
         let mut packed = Packed {
@@ -316,145 +239,10 @@ pub(crate) fn for_weights(tier: Tier, weights: &[i8]) -> Tier {
     if tier == Tier::Neon && weights.contains(&i8::MIN) { Tier::Scalar } else { tier }
 }
 
-/// Where a convolution writes.
-#[derive(Clone, Copy)]
-pub(crate) enum Sink {
-    Bytes { start: Shares<u8>, origin: usize, row: usize, pixel: usize, rounding: Rounding },
-    Reals { start: Shares<f32>, plane: usize },
-}
-
-/// A convolution for an inner loop: checked, and in pointers.
-#[derive(Clone, Copy)]
-pub(crate) struct Task<'a> {
-    /// The first tap of the first window.
-    pub(crate) source: *const u8,
-    /// Bytes between windows that are neighbours in a column.
-    pub(crate) row: usize,
-    /// Bytes between windows that are neighbours in a row.
-    pub(crate) column: usize,
-    pub(crate) taps: &'a [usize],
-    /// Bytes from the first tap of a window to each group of each tap: one loop instead of two keeps sums in registers.
-    pub(crate) steps: &'a [u32],
-    /// Input channels / 4, rounded up.
-    pub(crate) groups: usize,
-    pub(crate) weights: *const i8,
-    pub(crate) bias: *const i32,
-    pub(crate) multipliers: *const f32,
-    /// Whether every sum times its multiplier fits into 32 bits, so that the conversion needs no clamp before it.
-    pub(crate) bounded: bool,
-    /// Columns of the output.
-    pub(crate) width: usize,
-    /// Channels of the output.
-    pub(crate) channels: usize,
-    pub(crate) sink: Sink,
-}
-
-impl Task<'_> {
-    /// Bytes of the packed weights of 16 output channels.
-    #[inline(always)]
-    pub(crate) fn block_bytes(&self) -> usize {
-        self.taps.len() * self.groups * BLOCK * GROUP
-    }
-
-    /// The first tap of each of `P` windows from number `pixel` on.
-    ///
-    /// # Safety
-    /// The windows must exist.
-    #[inline(always)]
-    pub(crate) unsafe fn windows<const P: usize>(&self, pixel: usize) -> [*const u8; P] {
-        let (mut row, mut column) = (pixel / self.width, pixel % self.width);
-        std::array::from_fn(|_| {
-            // SAFETY: inside the input, as the caller proves.
-            let window = unsafe {
-                self.source.add(row.wrapping_mul(self.row).wrapping_add(column.wrapping_mul(self.column)))
-            };
-            column = column.wrapping_add(1);
-            if column == self.width {
-                (row, column) = (row.wrapping_add(1), 0);
-            }
-            window
-        })
-    }
-}
-
-/// Lets the threads of a pool see a task.
-struct Shared<'a>(Task<'a>);
-
-// SAFETY: the task's pointers are read only, but for the sink, of which every thread writes its own part.
-unsafe impl Sync for Shared<'_> {}
-
-impl<'a> Shared<'a> {
-    fn get(&self) -> &Task<'a> {
-        &self.0
-    }
-}
-
-/// Tiles of at most `limit` that cover `count`, as equal as they can be: 49 in tiles of up to 6 are 4 x 6 and 5 x 5.
-pub(crate) fn even_tiles(count: usize, limit: usize) -> impl Iterator<Item = (usize, usize)> {
-    let tiles = count.div_ceil(limit).max(1);
-    let (size, larger) = (count / tiles, count % tiles);
-    let mut start = 0usize;
-    (0..tiles).filter_map(move |index| {
-        let length = size.wrapping_add(usize::from(index < larger));
-        let at = start;
-        start = start.wrapping_add(length);
-        (length > 0).then_some((at, length))
-    })
-}
-
-/// # Safety
-/// The task must be checked and the tier available.
-unsafe fn run_tile(
-    tier: Tier,
-    task: &Task<'_>,
-    pixels: std::ops::Range<usize>,
-    blocks: std::ops::Range<usize>,
-) {
-    // SAFETY: passed on.
-    unsafe {
-        match tier {
-            #[cfg(target_arch = "x86_64")]
-            Tier::Avx512Vnni => crate::x86::avx512::conv(task, pixels, blocks),
-            #[cfg(all(test, target_arch = "x86_64"))]
-            Tier::AvxVnni if !std::arch::is_x86_feature_detected!("avxvnni") => {
-                crate::x86::avx_vnni::evex::conv(task, pixels, blocks);
-            }
-            #[cfg(target_arch = "x86_64")]
-            Tier::AvxVnni => crate::x86::avx_vnni::conv(task, pixels, blocks),
-            #[cfg(target_arch = "x86_64")]
-            Tier::Avx2 => crate::x86::avx2::conv(task, pixels, blocks),
-            #[cfg(target_arch = "aarch64")]
-            Tier::NeonI8mm => crate::aarch64::i8mm::conv(task, pixels, blocks),
-            #[cfg(target_arch = "aarch64")]
-            Tier::NeonDot => crate::aarch64::dot::conv(task, pixels, blocks),
-            #[cfg(target_arch = "aarch64")]
-            Tier::Neon => crate::aarch64::neon::conv(task, pixels, blocks),
-            _ => crate::scalar::conv(task, pixels, blocks),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tiles_cover_everything_once_and_differ_by_one() {
-        for count in 0..200 {
-            for limit in 1..9 {
-                let tiles: Vec<_> = even_tiles(count, limit).collect();
-                let mut next = 0;
-                for (start, length) in &tiles {
-                    assert_eq!(*start, next);
-                    assert!(*length <= limit && *length > 0);
-                    next += length;
-                }
-                assert_eq!(next, count);
-                let sizes = || tiles.iter().map(|tile| tile.1);
-                assert!(sizes().max().unwrap_or(0) - sizes().min().unwrap_or(0) <= 1);
-            }
-        }
-    }
+    use crate::Halo;
 
     /// The integration tests have every tier of the processor; this one has the AVX-VNNI loops on more processors.
     #[test]

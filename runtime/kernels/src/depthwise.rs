@@ -86,24 +86,13 @@ impl Depthwise {
         target: Target,
     ) -> Result<Self, Fault> {
         let tier = tier.check()?;
-        let size = shape.fit(&input)?;
         let channels = shape.channels;
-        if [output.height(), output.width()] != size
-            || output.channels() != channels
-            || input.channels() != channels
-            || !input.is_blocked()
-            || !output.is_blocked()
-        {
-            return Err(Fault::Shape("the output has another shape than the convolution gives"));
+        if input.channels() != channels || !input.is_blocked() || !output.is_blocked() {
+            return Err(Fault::Shape("a depthwise convolution keeps its channels, in whole blocks"));
         }
-        let mut taps = shape.taps(&input);
+        let lengths = [weights.len(), bias.len(), multipliers.len()];
+        let mut taps = shape.prepare(&input, &output, 1, lengths)?;
         let count = taps.len();
-        if Some(weights.len()) != channels.checked_mul(count)
-            || bias.len() != channels
-            || multipliers.len() != channels
-        {
-            return Err(Fault::Shape("another number of weights, biases or multipliers than channels"));
-        }
         let Target::Bytes { zero_point, low, high } = target else {
             return Err(Fault::Shape("a depthwise convolution gives bytes"));
         };
@@ -202,7 +191,7 @@ pub(crate) struct Task<'a> {
     pub(crate) weights: *const i16,
     pub(crate) bias: *const i32,
     pub(crate) multipliers: *const f32,
-    /// As in [`conv::Task`](crate::conv::Task).
+    /// As in [`task::Task`](crate::task::Task).
     pub(crate) bounded: bool,
     /// Channels to write: padded to 16.
     pub(crate) channels: usize,

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use crate::Fault;
-use crate::conv::GROUP;
 
 /// Channels of a pixel are padded to a multiple of this, so that every kernel may store whole vectors.
 pub(crate) const BLOCK: usize = 16;
+/// Input channels that one dot product takes.
+pub(crate) const GROUP: usize = 4;
 /// Bytes behind the last pixel that a kernel may read (never write): the widest load of any tier.
 const SLACK: usize = 64;
 /// No tensor of a network for cameras comes near this many bytes.

@@ -7,7 +7,7 @@ use crate::versions::versions;
 use crate::{Fault, Layout, Pool, Quantization, Tier};
 
 /// Values of a row that are quantized before they are spread over the pixels.
-pub(crate) const CHUNK: usize = 128;
+const CHUNK: usize = 128;
 
 /// `[channels, height, width]` real numbers to bytes: ONNX `QuantizeLinear`.
 #[derive(Debug)]
@@ -33,34 +33,57 @@ impl Quantize {
     /// # Errors
     /// [`Fault::Shape`] if a slice has another size than its layout; [`Fault::Thread`] if a thread died.
     pub fn run(&self, pool: &Pool, input: &[f32], output: &mut [u8]) -> Result<(), Fault> {
+        self.run_masked(pool, input, None, output)
+    }
+
+    /// Quantizes every value times its mask, if there is one: `[height, width]`, the same for all channels.
+    pub(crate) fn run_masked(
+        &self,
+        pool: &Pool,
+        input: &[f32],
+        mask: Option<&[f32]>,
+        output: &mut [u8],
+    ) -> Result<(), Fault> {
         self.output.check(output.len())?;
         let (width, plane) = (self.output.width(), self.output.width() * self.output.height());
-        if input.len() != plane * self.output.channels() {
+        if input.len() != plane * self.output.channels() || mask.is_some_and(|mask| mask.len() != plane) {
             return Err(Fault::Shape("planes of another size than the tensor"));
         }
+        let to = (self.scale, self.rounding);
         each_row(pool, &self.output, Shares::new(output), &|y, row| {
-            let planes = |channel: usize| &input[channel * plane + y * width..][..width];
+            let source = |channel: usize| &input[channel * plane + y * width..][..width];
+            let mask = mask.map(|mask| &mask[y * width..][..width]);
             if let (3, 4) = (self.output.channels(), self.output.pixel()) {
-                let rows = [planes(0), planes(1), planes(2)];
-                return interleave(self.tier, rows, None, (self.scale, self.rounding), row);
+                return interleave(self.tier, [source(0), source(1), source(2)], mask, to, row);
             }
             for channel in 0..self.output.channels() {
-                let source = planes(channel);
-                spread(self.tier, source, (self.scale, self.rounding), (self.output.pixel(), channel), row);
+                spread(self.tier, source(channel), mask, to, (self.output.pixel(), channel), row);
             }
         })
     }
 }
 
 versions! {
-    /// `pixels` is the size of a pixel and the channel to write.
-    fn spread(source: &[f32], to: (f32, Rounding), pixels: (usize, usize), row: &mut [u8]) {
+    /// One plane into one channel; `pixels` is the size of a pixel and the channel to write.
+    fn spread(
+        source: &[f32],
+        mask: Option<&[f32]>,
+        to: (f32, Rounding),
+        pixels: (usize, usize),
+        row: &mut [u8],
+    ) {
         let (scale, rounding) = to;
         let (size, channel) = pixels;
-        for (source, row) in source.chunks(CHUNK).zip(row.chunks_mut(CHUNK * size)) {
+        for (index, (source, row)) in source.chunks(CHUNK).zip(row.chunks_mut(CHUNK * size)).enumerate() {
             let mut bytes = [0u8; CHUNK];
-            for (byte, real) in bytes.iter_mut().zip(source) {
-                *byte = rounding.byte(*real / scale);
+            if let Some(mask) = mask {
+                for ((byte, real), mask) in bytes.iter_mut().zip(source).zip(&mask[index * CHUNK..]) {
+                    *byte = rounding.byte(*real * *mask / scale);
+                }
+            } else {
+                for (byte, real) in bytes.iter_mut().zip(source) {
+                    *byte = rounding.byte(*real / scale);
+                }
             }
             for (pixel, byte) in row.chunks_exact_mut(size).zip(bytes) {
                 pixel[channel] = byte;
@@ -70,8 +93,8 @@ versions! {
 }
 
 versions! {
-    /// Three planes to pixels of four bytes, each value times its mask if there is one.
-    pub(crate) fn interleave(rows: [&[f32]; 3], mask: Option<&[f32]>, to: (f32, Rounding), row: &mut [u8]) {
+    /// Three planes to pixels of four bytes.
+    fn interleave(rows: [&[f32]; 3], mask: Option<&[f32]>, to: (f32, Rounding), row: &mut [u8]) {
         let (scale, rounding) = to;
         let (pixels, _) = row.as_chunks_mut::<4>();
         let values = pixels.iter_mut().zip(rows[0]).zip(rows[1]).zip(rows[2]);

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use crate::conv::{GROUP, Sink, Task};
 use crate::depthwise::Task as DepthwiseTask;
-use crate::layout::BLOCK;
+use crate::layout::{BLOCK, GROUP};
+use crate::task::{Sink, Task};
 
 /// Writes the finished sums of 16 channels of one pixel.
 ///

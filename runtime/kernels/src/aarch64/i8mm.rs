@@ -4,8 +4,8 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::ops::Range;
 
-use crate::conv::{GROUP, Task, even_tiles};
-use crate::layout::BLOCK;
+use crate::layout::{BLOCK, GROUP};
+use crate::task::{Task, even_tiles};
 
 use super::bias;
 use super::loops::{LANES, group, loops};

@@ -4,9 +4,9 @@
 use std::arch::aarch64::*;
 use std::ops::Range;
 
-use crate::conv::{GROUP, Task, even_tiles};
 use crate::depthwise::Task as DepthwiseTask;
-use crate::layout::BLOCK;
+use crate::layout::{BLOCK, GROUP};
+use crate::task::{Task, even_tiles};
 
 use super::bias::{self, FLIP};
 use super::output::{self, VECTORS, Writer};

@@ -2,10 +2,10 @@
 
 use std::arch::aarch64::*;
 
-use crate::conv::{Sink, Task};
 use crate::layout::BLOCK;
 use crate::requantize::Rounding;
 use crate::scalar;
+use crate::task::{Sink, Task};
 
 /// Vectors of 32 bits that hold a block of channels.
 pub(super) const VECTORS: usize = BLOCK / 4;

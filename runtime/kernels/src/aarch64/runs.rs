@@ -1,6 +1,6 @@
 //! Taps that lie one behind another.
 
-use crate::conv::GROUP;
+use crate::layout::GROUP;
 
 /// The input of a window as runs of neighbouring bytes: where each starts, and how many groups of 4 channels
 /// it has.

@@ -4,11 +4,11 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use crate::conv::{GROUP, Task, even_tiles};
 use crate::depthwise::Task as DepthwiseTask;
-use crate::layout::BLOCK;
+use crate::layout::{BLOCK, GROUP};
 use crate::requantize::Rounding;
 use crate::scalar;
+use crate::task::{Task, even_tiles};
 
 /// # Safety
 /// The task must be checked, pixels and blocks inside it, and AVX2 available.

@@ -4,10 +4,10 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use crate::conv::{GROUP, Sink, Task, even_tiles};
 use crate::depthwise::Task as DepthwiseTask;
-use crate::layout::BLOCK;
+use crate::layout::{BLOCK, GROUP};
 use crate::requantize::Rounding;
+use crate::task::{Sink, Task, even_tiles};
 
 /// The features of the tier; `Tier::is_available` asks for the same.
 macro_rules! tier {

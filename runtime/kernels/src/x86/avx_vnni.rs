@@ -3,9 +3,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use crate::conv::{GROUP, Sink, Task, even_tiles};
-use crate::layout::BLOCK;
+use crate::layout::{BLOCK, GROUP};
 use crate::scalar;
+use crate::task::{Sink, Task, even_tiles};
 
 use super::avx2::round;
 

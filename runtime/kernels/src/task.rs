@@ -1,0 +1,144 @@
+//! A convolution as the inner loops see it: checked, and in pointers.
+
+use std::ops::Range;
+
+use crate::Tier;
+use crate::layout::{BLOCK, GROUP};
+use crate::requantize::Rounding;
+use crate::threads::Shares;
+
+/// Where a convolution writes.
+#[derive(Clone, Copy)]
+pub(crate) enum Sink {
+    Bytes { start: Shares<u8>, origin: usize, row: usize, pixel: usize, rounding: Rounding },
+    Reals { start: Shares<f32>, plane: usize },
+}
+
+/// A convolution for an inner loop: checked, and in pointers.
+#[derive(Clone, Copy)]
+pub(crate) struct Task<'a> {
+    /// The first tap of the first window.
+    pub(crate) source: *const u8,
+    /// Bytes between windows that are neighbours in a column.
+    pub(crate) row: usize,
+    /// Bytes between windows that are neighbours in a row.
+    pub(crate) column: usize,
+    pub(crate) taps: &'a [usize],
+    /// Bytes from the first tap of a window to each group of each tap: one loop instead of two keeps sums in registers.
+    pub(crate) steps: &'a [u32],
+    /// Input channels / 4, rounded up.
+    pub(crate) groups: usize,
+    pub(crate) weights: *const i8,
+    pub(crate) bias: *const i32,
+    pub(crate) multipliers: *const f32,
+    /// Whether every sum times its multiplier fits into 32 bits, so that the conversion needs no clamp before it.
+    pub(crate) bounded: bool,
+    /// Columns of the output.
+    pub(crate) width: usize,
+    /// Channels of the output.
+    pub(crate) channels: usize,
+    pub(crate) sink: Sink,
+}
+
+impl Task<'_> {
+    /// Bytes of the packed weights of 16 output channels.
+    #[inline(always)]
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.taps.len() * self.groups * BLOCK * GROUP
+    }
+
+    /// The first tap of each of `P` windows from number `pixel` on.
+    ///
+    /// # Safety
+    /// The windows must exist.
+    #[inline(always)]
+    pub(crate) unsafe fn windows<const P: usize>(&self, pixel: usize) -> [*const u8; P] {
+        let (mut row, mut column) = (pixel / self.width, pixel % self.width);
+        std::array::from_fn(|_| {
+            // SAFETY: inside the input, as the caller proves.
+            let window = unsafe {
+                self.source.add(row.wrapping_mul(self.row).wrapping_add(column.wrapping_mul(self.column)))
+            };
+            column = column.wrapping_add(1);
+            if column == self.width {
+                (row, column) = (row.wrapping_add(1), 0);
+            }
+            window
+        })
+    }
+}
+
+/// Lets the threads of a pool see a task.
+pub(crate) struct Shared<'a>(pub(crate) Task<'a>);
+
+// SAFETY: the task's pointers are read only, but for the sink, of which every thread writes its own part.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    pub(crate) fn get(&self) -> &Task<'a> {
+        &self.0
+    }
+}
+
+/// Tiles of at most `limit` that cover `count`, as equal as they can be: 49 in tiles of up to 6 are 4 x 6 and 5 x 5.
+pub(crate) fn even_tiles(count: usize, limit: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = count.div_ceil(limit).max(1);
+    let (size, larger) = (count / tiles, count % tiles);
+    let mut start = 0usize;
+    (0..tiles).filter_map(move |index| {
+        let length = size.wrapping_add(usize::from(index < larger));
+        let at = start;
+        start = start.wrapping_add(length);
+        (length > 0).then_some((at, length))
+    })
+}
+
+/// # Safety
+/// The task must be checked and the tier available.
+pub(crate) unsafe fn run_tile(tier: Tier, task: &Task<'_>, pixels: Range<usize>, blocks: Range<usize>) {
+    // SAFETY: passed on.
+    unsafe {
+        match tier {
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx512Vnni => crate::x86::avx512::conv(task, pixels, blocks),
+            #[cfg(all(test, target_arch = "x86_64"))]
+            Tier::AvxVnni if !std::arch::is_x86_feature_detected!("avxvnni") => {
+                crate::x86::avx_vnni::evex::conv(task, pixels, blocks);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Tier::AvxVnni => crate::x86::avx_vnni::conv(task, pixels, blocks),
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx2 => crate::x86::avx2::conv(task, pixels, blocks),
+            #[cfg(target_arch = "aarch64")]
+            Tier::NeonI8mm => crate::aarch64::i8mm::conv(task, pixels, blocks),
+            #[cfg(target_arch = "aarch64")]
+            Tier::NeonDot => crate::aarch64::dot::conv(task, pixels, blocks),
+            #[cfg(target_arch = "aarch64")]
+            Tier::Neon => crate::aarch64::neon::conv(task, pixels, blocks),
+            _ => crate::scalar::conv(task, pixels, blocks),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_everything_once_and_differ_by_one() {
+        for count in 0..200 {
+            for limit in 1..9 {
+                let tiles: Vec<_> = even_tiles(count, limit).collect();
+                let mut next = 0;
+                for (start, length) in &tiles {
+                    assert_eq!(*start, next);
+                    assert!(*length <= limit && *length > 0);
+                    next += length;
+                }
+                assert_eq!(next, count);
+                let sizes = || tiles.iter().map(|tile| tile.1);
+                assert!(sizes().max().unwrap_or(0) - sizes().min().unwrap_or(0) <= 1);
+            }
+        }
+    }
+}
