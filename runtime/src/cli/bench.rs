@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::args::BenchArgs;
 use super::exit::Exit;
 use super::model;
-use super::print::{print_json, print_text};
+use super::print::{print_json, print_text, say};
 use crate::engine::{ENGINE, Options, PredictorSession, Session, softmax};
 use crate::explain::MaskStatistics;
 use crate::image::decode_rgb;
@@ -55,6 +55,11 @@ pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<Exit> {
         print_json(&report)?;
     } else {
         print_text(table(&report))?;
+        if args.layers && report.layers.is_empty() {
+            say(
+                "no kernel times: integer kernels do not run this model as a whole (comet-edge inspect --plan)",
+            );
+        }
     }
     Ok(Exit::Ok)
 }
@@ -67,10 +72,7 @@ fn measure(model: &ModelFile, session: &mut Session, args: &BenchArgs) -> anyhow
     let options = Options::threads(args.threads.count()).map_err(anyhow::Error::msg)?;
     let predictor = if args.predictor { Some(PredictorSession::with_options(model, options)?) } else { None };
     for run in 0..iterations.saturating_add(WARM_UP) {
-        let times = match &predictor {
-            Some(predictor) => predictor_alone(session, predictor, &picture)?,
-            None => one_frame(session, &picture, &jpeg)?,
-        };
+        let times = one_frame(session, predictor.as_ref(), &picture, &jpeg)?;
         if run >= WARM_UP {
             for (samples, time) in series.iter_mut().zip(times) {
                 samples.push(time);
@@ -116,16 +118,27 @@ fn layers(session: &Session, args: &BenchArgs) -> anyhow::Result<Vec<(String, f6
     Ok(layers.into_iter().map(|(name, mut samples)| (name, quantile(&mut samples, 0.5))).collect())
 }
 
-/// Milliseconds: whole, decode, preprocess, inference, postprocess.
-fn one_frame(session: &mut Session, picture: &RgbImage, jpeg: &[u8]) -> anyhow::Result<[f64; 5]> {
+/// Milliseconds: whole, decode, preprocess, inference, postprocess; of the predictor alone, if it is given.
+fn one_frame(
+    session: &mut Session,
+    predictor: Option<&PredictorSession>,
+    picture: &RgbImage,
+    jpeg: &[u8],
+) -> anyhow::Result<[f64; 5]> {
     let begun = Instant::now();
     black_box(decode_rgb(jpeg, "drawn picture")?);
     let decoded = Instant::now();
     let tensor = session.preprocess().tensor(picture);
     let prepared = Instant::now();
-    let explanation = session.run(&tensor)?;
+    let (logits, mask) = match predictor {
+        Some(predictor) => (predictor.run(&tensor)?, None),
+        None => {
+            let explanation = session.run(&tensor)?;
+            (explanation.logits, Some(explanation.mask))
+        }
+    };
     let inferred = Instant::now();
-    black_box((explanation.probabilities(), MaskStatistics::of(&explanation.mask)));
+    black_box((softmax(&logits), mask.as_ref().map(MaskStatistics::of)));
     let ended = Instant::now();
     let ms = |from: Instant, to: Instant| 1000.0 * (to - from).as_secs_f64();
     Ok([
@@ -135,23 +148,6 @@ fn one_frame(session: &mut Session, picture: &RgbImage, jpeg: &[u8]) -> anyhow::
         ms(prepared, inferred),
         ms(inferred, ended),
     ])
-}
-
-/// As [`one_frame`], of the predictor on the picture itself; nothing is decoded.
-fn predictor_alone(
-    session: &Session,
-    predictor: &PredictorSession,
-    picture: &RgbImage,
-) -> anyhow::Result<[f64; 5]> {
-    let begun = Instant::now();
-    let tensor = session.preprocess().tensor(picture);
-    let prepared = Instant::now();
-    let logits = predictor.run(&tensor)?;
-    let inferred = Instant::now();
-    black_box(softmax(&logits));
-    let ended = Instant::now();
-    let ms = |from: Instant, to: Instant| 1000.0 * (to - from).as_secs_f64();
-    Ok([ms(begun, ended), 0.0, ms(begun, prepared), ms(prepared, inferred), ms(inferred, ended)])
 }
 
 fn encode(picture: &RgbImage) -> anyhow::Result<Vec<u8>> {

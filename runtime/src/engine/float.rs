@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::graph::{Graph, attribute, floats, integers};
-use super::proto::{GraphProto, ModelProto, TensorProto};
+use super::proto::{GraphProto, ModelProto, TensorProto, model_of};
 
 /// `proto` without quantization; `None` if some of it cannot be taken out.
 pub(super) fn dequantized(proto: &ModelProto, input: &[usize]) -> Option<ModelProto> {
@@ -45,23 +45,14 @@ pub(super) fn dequantized(proto: &ModelProto, input: &[usize]) -> Option<ModelPr
             }
         }
     }
-    let used = |name: &str| node.iter().any(|node| node.input.iter().any(|input| input == name));
-    let kept = source.initializer.iter().filter(|tensor| used(&tensor.name)).cloned();
-    let initializer = initializer.into_iter().chain(kept).collect();
     let graph = GraphProto {
         name: source.name.clone(),
         node,
-        initializer,
         input: source.input.clone(),
         output: source.output.clone(),
         ..GraphProto::default()
     };
-    Some(ModelProto {
-        graph: Some(graph),
-        ir_version: proto.ir_version,
-        opset_import: proto.opset_import.clone(),
-        ..ModelProto::default()
-    })
+    Some(model_of(proto, graph, initializer.iter().chain(&source.initializer)))
 }
 
 /// `(tensor - zero_point) * scale` along `axis`, as a tensor of floats called `name`.

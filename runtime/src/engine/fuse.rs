@@ -5,133 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use comet_kernels::{ConvShape, Halo, Quantization};
+use comet_kernels::Quantization;
 
-use super::graph::{Graph, Windows, attribute, real_attribute, text_is, windows};
-use super::proto::{NodeProto, TensorProto};
-
-/// A tensor of bytes between two fused steps.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bytes {
-    /// Channels, height, width.
-    pub(super) shape: [usize; 3],
-    pub(super) quantization: Quantization,
-}
-
-/// Limits of a fused activation, in real numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Clamp {
-    pub(super) low: Option<f32>,
-    pub(super) high: Option<f32>,
-}
-
-impl Clamp {
-    /// This clamp, and then another one.
-    fn then(self, next: Self) -> Self {
-        let within = |limit: f32| next.apply(limit);
-        Self {
-            low: self.low.map(within).or(next.low).map(|low| next.low.map_or(low, |other| low.max(other))),
-            high: self.high.map(within).or(next.high),
-        }
-    }
-
-    /// `x` inside the limits; ONNX gives the upper one where the two contradict each other.
-    pub(super) fn apply(self, x: f32) -> f32 {
-        let x = self.low.map_or(x, |low| x.max(low));
-        self.high.map_or(x, |high| x.min(high))
-    }
-}
-
-/// A convolution or fully connected layer.
-pub(super) struct Convolution<'a> {
-    pub(super) shape: ConvShape,
-    pub(super) depthwise: bool,
-    pub(super) weights: &'a TensorProto,
-    /// Whether the weights are `[inputs, outputs]` and have to be turned.
-    pub(super) transposed: bool,
-    /// One an output channel.
-    pub(super) scales: Vec<f32>,
-    /// In units of input scale x weight scale.
-    pub(super) bias: Vec<i32>,
-    pub(super) clamp: Clamp,
-    pub(super) multiplications: u64,
-}
-
-/// A function of one value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Function {
-    Clamp(Clamp),
-    HardSwish,
-    /// Slope and offset.
-    HardSigmoid(f32, f32),
-    Sigmoid,
-}
-
-/// One fused operation.
-pub(super) enum Kind<'a> {
-    Quantize,
-    /// Image and mask, both real, to bytes.
-    Compose,
-    Convolve(Box<Convolution<'a>>),
-    Add(Clamp),
-    /// Functions of one value, the first one first.
-    Table(Vec<Function>),
-    MaxPool(ConvShape),
-    Average,
-    Scale,
-    Dequantize,
-    Resize,
-    AddReal,
-    Sigmoid,
-}
-
-impl Kind<'_> {
-    /// A name for reports.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Quantize => "quantize",
-            Self::Compose => "mask * image, quantized",
-            Self::Convolve(conv) if conv.depthwise => "int8 depthwise convolution",
-            Self::Convolve(conv) if conv.shape.kernel == [1, 1] => "int8 1x1 convolution",
-            Self::Convolve(_) => "int8 convolution",
-            Self::Add(_) => "int8 addition",
-            Self::Table(_) => "table of 256 bytes",
-            Self::MaxPool(_) => "int8 max pool",
-            Self::Average => "int8 global average",
-            Self::Scale => "int8 channel scale",
-            Self::Dequantize => "dequantize",
-            Self::Resize => "bilinear resize",
-            Self::AddReal => "addition",
-            Self::Sigmoid => "sigmoid",
-        }
-    }
-}
-
-/// A value that a group reads or writes, by its name in the graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Value<'a> {
-    /// The output of a `QuantizeLinear`.
-    Bytes(&'a str),
-    /// A tensor of floats.
-    Real(&'a str),
-}
-
-/// A pattern that was found: the nodes it replaces and what they do.
-pub(super) struct Group<'a> {
-    pub(super) kind: Kind<'a>,
-    /// Nodes that are replaced, `DequantizeLinear`s not counted.
-    pub(super) nodes: Vec<usize>,
-    pub(super) inputs: Vec<Value<'a>>,
-    pub(super) output: Value<'a>,
-}
-
-/// Everything that was found.
-pub(super) struct Fusion<'a> {
-    pub(super) groups: Vec<Group<'a>>,
-    pub(super) bytes: HashMap<&'a str, Bytes>,
-    /// Nodes that neither a group nor tract runs: dequantizations that every reader took over.
-    pub(super) absorbed: HashSet<usize>,
-}
+use super::graph::{Graph, attribute, real_attribute, text_is, windows};
+use super::layer::shape_of;
+use super::pattern::{Bytes, Clamp, Function, Fusion, Group, Kind, Value};
+use super::proto::NodeProto;
 
 /// Finds all patterns that hold none of the `banned` nodes; nothing in a graph without quantization.
 pub(super) fn fuse<'a>(graph: &Graph<'a>, banned: &HashSet<usize>) -> Fusion<'a> {
@@ -150,11 +29,11 @@ pub(super) fn fuse<'a>(graph: &Graph<'a>, banned: &HashSet<usize>) -> Fusion<'a>
     Fusion { groups: finder.groups, bytes: finder.bytes, absorbed }
 }
 
-struct Finder<'g, 'a> {
-    graph: &'g Graph<'a>,
+pub(super) struct Finder<'g, 'a> {
+    pub(super) graph: &'g Graph<'a>,
     /// Nodes that turned out to be impossible.
     banned: &'g HashSet<usize>,
-    bytes: HashMap<&'a str, Bytes>,
+    pub(super) bytes: HashMap<&'a str, Bytes>,
     groups: Vec<Group<'a>>,
     taken: HashSet<usize>,
 }
@@ -194,7 +73,7 @@ impl<'a> Finder<'_, 'a> {
     }
 
     /// The bytes behind a dequantized value.
-    fn behind(&self, value: &str) -> Option<&'a str> {
+    pub(super) fn behind(&self, value: &str) -> Option<&'a str> {
         let (_, node) = self.graph.maker(value).filter(|(_, node)| node.op_type == "DequantizeLinear")?;
         let name = node.input.first()?.as_str();
         self.bytes.contains_key(name).then_some(name)
@@ -320,112 +199,6 @@ impl<'a> Finder<'_, 'a> {
             .then(|| (Kind::Compose, vec![Value::Real(image), Value::Real(mask)]))
     }
 
-    fn convolution(&self, node: &'a NodeProto, clamp: Clamp) -> Option<(Convolution<'a>, &'a str)> {
-        let source = self.behind(node.input.first()?)?;
-        let input = self.bytes.get(source)?;
-        let [channels, height, width] = input.shape;
-        let (_, weight) =
-            self.graph.maker(node.input.get(1)?).filter(|(_, n)| n.op_type == "DequantizeLinear")?;
-        let weights = self.graph.constant(weight.input.first()?)?;
-        let dims: Option<Vec<usize>> = weights.dims.iter().map(|side| usize::try_from(*side).ok()).collect();
-        let gemm = node.op_type == "Gemm";
-        let transposed = gemm && attribute(node, "transB").unwrap_or(0) == 0;
-        let (outputs, each, shape, depthwise) = if gemm {
-            let one = |name| real_attribute(node, name).is_none_or(|value| value == 1.0);
-            let [a, b] = <[usize; 2]>::try_from(dims?).ok()?;
-            let (outputs, inputs) = if transposed { (b, a) } else { (a, b) };
-            let pixel = attribute(node, "transA").unwrap_or(0) == 0 && [height, width] == [1, 1];
-            if !one("alpha") || !one("beta") || !pixel || inputs != channels {
-                return None;
-            }
-            (outputs, inputs, point(outputs), false)
-        } else {
-            let [outputs, inputs, rows, columns] = <[usize; 4]>::try_from(dims?).ok()?;
-            let windows =
-                windows(node, Some([rows, columns])).filter(|windows| windows.kernel == [rows, columns])?;
-            let group = attribute(node, "group").unwrap_or(1);
-            let depthwise = group > 1;
-            let fits = if depthwise {
-                usize::try_from(group) == Ok(channels) && outputs == channels && inputs == 1
-            } else {
-                group == 1 && inputs == channels
-            };
-            if !fits {
-                return None;
-            }
-            (outputs, inputs * rows * columns, shape_of(&windows, outputs), depthwise)
-        };
-        let scales = self.weight_scales(weight, weights, outputs, if transposed { 1 } else { 0 })?;
-        let units: Vec<f64> =
-            scales.iter().map(|scale| f64::from(*scale) * f64::from(input.quantization.scale)).collect();
-        let bias = self.bias(node.input.get(2).map(String::as_str).unwrap_or_default(), &units)?;
-        let [rows, columns] = shape.output(height, width)?;
-        let multiplications = (outputs * each) as u64 * (rows * columns) as u64;
-        let convolution =
-            Convolution { shape, depthwise, weights, transposed, scales, bias, clamp, multiplications };
-        Some((convolution, source))
-    }
-
-    /// One scale an output channel, if the weights are symmetric.
-    fn weight_scales(
-        &self,
-        node: &NodeProto,
-        weights: &TensorProto,
-        outputs: usize,
-        axis: i64,
-    ) -> Option<Vec<f32>> {
-        let zero = match weights.data_type {
-            3 => 0,
-            2 => 128,
-            _ => return None,
-        };
-        let zero_points = match node.input.get(2).filter(|name| !name.is_empty()) {
-            None => vec![0],
-            Some(name) => self.graph.integers(name)?,
-        };
-        let mut scales = self.graph.floats(node.input.get(1)?)?;
-        if scales.len() == 1 {
-            scales = vec![scales[0]; outputs];
-        } else if scales.len() != outputs || !is_axis(attribute(node, "axis").unwrap_or(1), axis, weights) {
-            return None;
-        }
-        let good = |scale: &f32| Quantization::new(*scale, 0).is_ok();
-        let symmetric = zero_points.iter().all(|point| *point == zero);
-        (symmetric && scales.iter().all(good)).then_some(scales)
-    }
-
-    /// The bias in units of the sums; zeros if there is none.
-    fn bias(&self, value: &str, units: &[f64]) -> Option<Vec<i32>> {
-        if value.is_empty() {
-            return Some(vec![0; units.len()]);
-        }
-        let reals: Vec<f64> = if let Some(floats) = self.graph.floats(value) {
-            floats.into_iter().map(f64::from).collect()
-        } else {
-            let (_, node) = self.graph.maker(value).filter(|(_, node)| node.op_type == "DequantizeLinear")?;
-            let integers = self.graph.integers(node.input.first()?)?;
-            let scales = self.graph.floats(node.input.get(1)?)?;
-            let zeros = match node.input.get(2).filter(|name| !name.is_empty()) {
-                None => true,
-                Some(name) => self.graph.integers(name)?.iter().all(|point| *point == 0),
-            };
-            if !zeros || (scales.len() != 1 && scales.len() != integers.len()) {
-                return None;
-            }
-            let scale =
-                |index: usize| f64::from(scales.get(index).or(scales.first()).copied().unwrap_or(f32::NAN));
-            integers.into_iter().enumerate().map(|(index, value)| value as f64 * scale(index)).collect()
-        };
-        if reals.len() != units.len() {
-            return None;
-        }
-        let whole = |(real, unit): (f64, &f64)| {
-            let steps = (real / unit).round_ties_even();
-            (steps.abs() < f64::from(i32::MAX)).then_some(steps as i32)
-        };
-        reals.into_iter().zip(units).map(whole).collect()
-    }
-
     /// What works on real numbers and reads or follows bytes: the way of the map, and the logits.
     fn find_reals(&mut self) {
         for (index, node) in self.graph.nodes.iter().enumerate() {
@@ -513,19 +286,4 @@ fn clamp(functions: &[Function]) -> Option<Clamp> {
         Function::Clamp(clamp) => Some(all.then(*clamp)),
         _ => None,
     })
-}
-
-/// Whether `found`, which may count from behind, is `axis`.
-fn is_axis(found: i64, axis: i64, weights: &TensorProto) -> bool {
-    found == axis || found + weights.dims.len() as i64 == axis
-}
-
-fn point(channels: usize) -> ConvShape {
-    ConvShape { channels, kernel: [1; 2], stride: [1; 2], dilation: [1; 2], padding: Halo::default() }
-}
-
-fn shape_of(windows: &Windows, channels: usize) -> ConvShape {
-    let [top, left, bottom, right] = windows.padding;
-    let Windows { kernel, stride, dilation, .. } = *windows;
-    ConvShape { channels, kernel, stride, dilation, padding: Halo { top, left, bottom, right } }
 }

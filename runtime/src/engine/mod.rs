@@ -1,6 +1,6 @@
 //! The network: the only folder that names tract.
 //!
-//! A quantized graph is divided by `fuse` into patterns and by `segment` into regions; `lower` turns each region into
+//! A quantized graph is divided by `fuse` into patterns (`layer` reads convolutions) and by `segment` into regions; `lower` turns each region into
 //! a `program` of integer kernels that works on bytes in NHWC order from its first convolution to its last. A graph
 //! that is one region runs without tract, and without allocating; in others the regions are operators of a tract model.
 
@@ -8,10 +8,13 @@ mod arena;
 mod float;
 mod fuse;
 mod graph;
+mod layer;
 mod lower;
 mod op;
 mod options;
 mod part;
+mod pattern;
+mod placement;
 mod plan;
 mod program;
 pub mod proto;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::options::{Kernels, Options};
 use super::plan::Plan;
-use super::proto::{GraphProto, ModelProto, ValueInfoProto};
+use super::proto::{GraphProto, ModelProto, ValueInfoProto, model_of};
 use super::session::input_shape;
 use crate::model::{ModelError, ModelFile};
 
@@ -58,16 +58,14 @@ fn predictor_of(model: &ModelProto) -> Option<ModelProto> {
     if !needed.contains(MASKED) || needed.contains("image") || needed.contains("mask") {
         return None;
     }
-    let constants = graph.initializer.iter().filter(|tensor| needed.contains(tensor.name.as_str()));
-    let graph = GraphProto {
+    let cut = GraphProto {
         name: graph.name.clone(),
         node: kept,
-        initializer: constants.cloned().collect(),
         input: vec![ValueInfoProto { name: MASKED.into(), ..image.clone() }],
         output: vec![logits.clone()],
         ..GraphProto::default()
     };
-    Some(ModelProto { graph: Some(graph), ..model.clone() })
+    Some(model_of(model, cut, &graph.initializer))
 }
 
 /// Looks at values inside a graph, by name: what a quantizer measures ranges with.

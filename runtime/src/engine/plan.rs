@@ -12,11 +12,12 @@ use tract_onnx::prelude::*;
 use super::float::dequantized;
 use super::fuse::fuse;
 use super::graph::Graph;
-use super::lower::{lower, travelling};
+use super::lower::lower;
 use super::op::{self, FusedOp};
 use super::options::{Kernels, Options};
+use super::placement::travelling;
 use super::program::{Memory, Program};
-use super::proto::{GraphProto, ModelProto};
+use super::proto::{GraphProto, ModelProto, model_of};
 use super::report::PlanReport;
 use super::segment::{Region, Segments, is_worth_it, segment};
 use crate::guard::guarded;
@@ -301,21 +302,12 @@ fn rewrite(
     }
     node.extend(graph.node.iter().filter(|node| node.op_type == "Constant").cloned());
     node.extend(segments.rest.iter().filter_map(|index| graph.node.get(*index)).cloned());
-    let used: HashSet<&str> = node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
-    let initializer =
-        graph.initializer.iter().filter(|tensor| used.contains(tensor.name.as_str())).cloned().collect();
-    let graph = GraphProto {
+    let rewritten = GraphProto {
         name: graph.name.clone(),
-        initializer,
+        node,
         input: graph.input.clone(),
         output: graph.output.clone(),
-        node,
         ..GraphProto::default()
     };
-    ModelProto {
-        graph: Some(graph),
-        ir_version: proto.ir_version,
-        opset_import: proto.opset_import.clone(),
-        ..ModelProto::default()
-    }
+    model_of(proto, rewritten, &graph.initializer)
 }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::fuse::{Fusion, Kind};
 use super::graph::Graph;
+use super::pattern::{Fusion, Kind};
 use super::segment::Segments;
 
 /// What became of the nodes of a model.
@@ -73,7 +73,8 @@ impl PlanReport {
         let planned = |(node, runs_as): (&super::proto::NodeProto, Option<String>)| PlannedNode {
             name: node.name.clone(),
             operator: node.op_type.clone(),
-            runs_as: runs_as.unwrap_or_else(|| "tract".to_owned()),
+            runs_as: runs_as
+                .unwrap_or_else(|| if node.op_type == "Constant" { "constant" } else { "tract" }.into()),
             multiplications: multiplications(graph, node).unwrap_or(0),
         };
         let nodes: Vec<PlannedNode> = graph.nodes.iter().zip(runs_as).map(planned).collect();

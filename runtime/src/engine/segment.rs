@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::fuse::{Fusion, Kind, Value};
 use super::graph::Graph;
+use super::pattern::{Fusion, Kind, Value};
 
 /// Groups that run one after another without tract in between.
 #[derive(Default)]
