@@ -8,7 +8,7 @@ TEST_FLAGS = --release --workspace
 PYTHON ?= python3
 BENCH_FLAGS ?= --markdown
 
-.PHONY: demo test check test-gpu bench packages test-arm
+.PHONY: demo test check test-gpu test-vm test-page test-arm bench packages
 
 packages:
 	@sh tests/packages.sh
@@ -43,6 +43,17 @@ test-gpu:
 	$(CARGO) build --release -p comet-trainer --features wgpu
 	@mkdir -p target/gpu && cp target/release/trainer target/gpu/trainer
 	@sh tests/gpu.sh target/gpu/trainer
+
+## comet-edge on emulated ARM boards with the kernel's virtual camera; the same frames must be answered the same here.
+test-vm:
+	@sh tests/packages.sh vm
+	$(CARGO) build --release -p comet-edge
+	@sh tests/vm.sh target/release/comet-edge
+
+## Opens the live page in Chromium and uses it; screenshots go to target/page.
+test-page: packages
+	$(CARGO) build --release -p comet-edge
+	@sh tests/page.sh target/release/comet-edge models/hands.int8.onnx
 
 ## Times every kernel, then whole models beside ONNX Runtime and stock tract; wants an idle machine.
 bench: packages

@@ -11,6 +11,11 @@ if [ "${1:-}" = gpu ]; then
     ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 || needed="$needed mesa-vulkan-drivers"
     ls /usr/lib/*/libvulkan.so.1 >/dev/null 2>&1 || needed="$needed libvulkan1"
 fi
+if [ "${1:-}" = vm ]; then
+    command -v qemu-system-aarch64 >/dev/null 2>&1 || needed="$needed qemu-system-arm"
+    command -v aarch64-linux-gnu-gcc >/dev/null 2>&1 || needed="$needed gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+    command -v python3 >/dev/null 2>&1 || needed="$needed python3"
+fi
 command -v cargo >/dev/null 2>&1 || {
     echo "cargo was not found. Install Rust with rustup, then run this again." >&2
     exit 1

@@ -2,7 +2,8 @@
 //!
 //! The parts, in the order in which a frame passes them: [`source`] (where frames come from), [`pipeline`]
 //! (the hand-off between threads), [`image`] (decoding and the one preprocessing), [`engine`] (the network),
-//! [`explain`] (what the map is worth) and [`sink`] (where results go). [`model`] reads and checks model files.
+//! [`explain`] (what the map is worth) and [`sink`] (where results go). [`model`] reads and checks model files;
+//! [`monitor`] is what a run knows about itself.
 //!
 //! ```no_run
 //! use comet_edge::{engine::Session, image::read_rgb, model::ModelFile};
@@ -17,11 +18,14 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod engine;
+pub mod evidence;
 pub mod explain;
 mod guard;
 pub mod image;
 pub mod model;
+pub mod monitor;
 pub mod pipeline;
 pub mod sink;
+mod slot;
 pub mod source;
 pub mod storage;

@@ -1,12 +1,14 @@
 //! What the end-to-end tests share.
 //!
 //! [`program`] starts the programs and ends them in time, [`fixture`] makes a small data set and a small run,
+//! [`fake_camera`] answers the calls of a program that believes in a camera,
 //! [`small_model`] builds a model file by hand, [`foreign`] has models that another program quantized, [`surgery`]
 //! changes parts of a graph and [`mutation`] breaks them, [`closeness`] tells how far answers are apart,
 //! [`network`] looks into Burn modules, [`torch`] knows PyTorch's names of their tensors, [`json`] looks at the
 //! order of keys, and [`random`] gives the same numbers everywhere.
 
 pub mod closeness;
+pub mod fake_camera;
 pub mod fixture;
 pub mod foreign;
 pub mod json;

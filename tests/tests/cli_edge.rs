@@ -240,8 +240,21 @@ fn doctor_tells_what_is_missing_and_the_fix() -> anyhow::Result<()> {
     let found = answer.json()?;
     let checks = found["checks"].as_array().cloned().unwrap_or_default();
     let names: Vec<&str> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
-    assert_eq!(names, ["camera", "permissions", "processor", "model", "memory", "temperature"]);
-    assert_eq!(checks[3]["status"], "ok", "the built-in model answers: {}", checks[3]);
+    let expected = [
+        "camera",
+        "permissions",
+        "formats",
+        "processor",
+        "model",
+        "calibration",
+        "memory",
+        "temperature",
+        "disk",
+        "programs",
+        "clock",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(checks[4]["status"], "ok", "the built-in model answers: {}", checks[4]);
     for check in &checks {
         let is_ok = check["status"] == "ok";
         assert_eq!(check["fix"].is_null(), is_ok, "{check}");

@@ -209,8 +209,8 @@ fn a_live_source_outlives_results_that_cannot_be_written() -> anyhow::Result<()>
 #[test]
 fn a_source_that_is_not_there_is_named() -> anyhow::Result<()> {
     run("--source no-such-folder")?.run()?.ends_with(5)?.says(&["no-such-folder", "understood are"])?;
-    run("--source rtsp://host/1")?.run()?.ends_with(2)?.says(&["pipe them in", "understood are"])?;
-    run("--source clip.mp4")?.run()?.ends_with(2)?.says(&["ffmpeg"])?;
+    run("--source udp://host/1")?.run()?.ends_with(2)?.says(&["exec:ffmpeg", "understood are"])?;
+    run("--source clip.mp4")?.run()?.ends_with(5)?.says(&["does not exist"])?;
     run("--source synthetic:huge")?.run()?.ends_with(2)?.says(&["synthetic["])?;
     run("--camera 0 --source -")?.run()?.ends_with(2)?.says(&["--camera"])?;
     Ok(())

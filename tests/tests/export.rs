@@ -3,10 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+use comet_edge::engine::{DetectorSession, Session};
+use comet_edge::explain::left_out;
 use comet_edge::model::{GateLimits, ModelFile, sha256_hex};
+use comet_tests::closeness::bits;
 use comet_tests::fixture::{
-    CLASSES, SIDE, Shared, TRAINING, VALIDATION, copy_folder, entries, shared, shared_folder, tiny_data,
-    tiny_run,
+    CLASSES, SIDE, Shared, TRAINING, VALIDATION, copy_folder, entries, picture, shared, shared_folder,
+    tiny_data, tiny_run,
 };
 use comet_tests::json::top_level_keys;
 use comet_tests::program::{comet_edge, trainer};
@@ -107,6 +111,31 @@ fn a_written_file_is_sealed() -> anyhow::Result<()> {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 0x10;
         assert!(ModelFile::parse("damaged", &bytes, true).is_err(), "{}", file.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_file_with_its_detector_answers_as_one_without_bit_for_bit() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name);
+    let program = trainer("export --quantize --with-detector")?.arg(tiny_run()?).words(ANY);
+    let program = program.arg("-o").arg(path("int8.onnx")).arg("--float-out").arg(path("f32.onnx"));
+    program.run()?.succeeds()?.says(&["label agreement", "detector's agreement"])?;
+
+    let Files { float, int8, .. } = files()?;
+    for (with, without) in [(path("f32.onnx"), float), (path("int8.onnx"), int8)] {
+        let (with, without) = (ModelFile::read(&with)?, ModelFile::read(without)?);
+        let tensor = with.manifest().preprocess.tensor(&picture(40, 30, 1));
+        let (answer, usual) = (Session::new(&with)?.run(&tensor)?, Session::new(&without)?.run(&tensor)?);
+        assert_eq!(bits(&answer.logits), bits(&usual.logits), "{}", with.name());
+        assert!(bits(answer.mask.values()) == bits(usual.mask.values()), "{}", with.name());
+
+        assert!(DetectorSession::new(&without)?.is_none());
+        let detector = DetectorSession::new(&with)?.context("there is no detector")?;
+        let (rest, whole) = (detector.run(&left_out(&tensor, &answer.mask))?, detector.run(&tensor)?);
+        assert_eq!((rest.len(), whole.len()), (CLASSES, CLASSES));
+        assert!(rest.iter().chain(&whole).all(|logit| logit.is_finite()));
     }
     Ok(())
 }

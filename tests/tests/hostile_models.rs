@@ -5,10 +5,10 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use comet_edge::engine::Session;
 use comet_edge::engine::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
 };
+use comet_edge::engine::{DetectorSession, Session};
 use comet_edge::model::{MAX_NODES, ModelError, ModelFile};
 use comet_tests::fixture::picture;
 use comet_tests::program::comet_edge;
@@ -164,6 +164,12 @@ const GRAPHS: &[Case] = &[
         },
         "'preprocess'",
     ),
+    ("a third output of another name", |m| graph(m).output.push(value("more", &[1, 2])), "output 'more'"),
+    (
+        "a detector of more classes",
+        |m| graph(m).output.push(value("left_out_logits", &[1, 3])),
+        "'left_out_logits' should be [1, 2]",
+    ),
     ("more classes than names", |m| graph(m).output[1] = value("logits", &[1, 3]), "'classes'"),
     ("two nodes in a circle", |m| node_at(m, 0).input[0] = "mask".into(), "engine"),
     ("a node that reads itself", |m| node_at(m, 1).input[0] = "mask".into(), "engine"),
@@ -202,6 +208,39 @@ fn hostile_graphs_are_refused_at_once_by_name() -> anyhow::Result<()> {
         let said = refusal(name, &sealed(&changed, &manifest().to_string()))?;
         assert!(said.contains(word), "{name}: {said}");
         assert!(!said.contains("panicked"), "{name}: {said}");
+    }
+    Ok(())
+}
+
+/// Who asks for map and class never looks at it.
+#[test]
+fn a_detector_that_is_none_is_refused_to_those_who_ask_for_it() -> anyhow::Result<()> {
+    let faults: [Case; 3] = [
+        ("nobody makes it", |_| (), "'left_out_logits' does not depend on"),
+        (
+            "it is the predictor",
+            |m| graph(m).node.push(node("Identity", &["logits"], "left_out_logits")),
+            "'left_out_logits' does not depend on",
+        ),
+        (
+            "it gives other values than it declares",
+            |m| {
+                graph(m).node.push(node("Mul", &["image", "mask"], "left_out"));
+                graph(m).node.push(node("GlobalAveragePool", &["left_out"], "left_out_logits"));
+            },
+            "engine",
+        ),
+    ];
+    for (name, change, word) in faults {
+        let mut changed = model();
+        graph(&mut changed).output.push(value("left_out_logits", &[1, 2]));
+        change(&mut changed);
+        let bytes = sealed(&changed, &manifest().to_string());
+        prepare(&bytes)?;
+        let file = ModelFile::parse("hostile", &bytes, true)?;
+        let Err(error) = DetectorSession::new(&file) else { anyhow::bail!("{name}: was accepted") };
+        assert!(error.to_string().contains(word), "{name}: {error}");
+        assert!(!error.to_string().contains("panicked"), "{name}: {error}");
     }
     Ok(())
 }
@@ -350,7 +389,7 @@ fn logits_that_are_no_numbers_are_never_a_confident_answer() -> anyhow::Result<(
         fs::write(&file, sealed(&changed, &manifest().to_string()))?;
         let answer =
             comet_edge("predict --json --model")?.arg(&file).arg(&photo).run()?.succeeds()?.json()?;
-        assert_eq!(answer["flag"], "invalid_explanation", "{answer}");
+        assert_eq!(answer["flags"][0], "invalid_explanation", "{answer}");
         assert!(answer["class"].is_null() && answer["probability"].is_null(), "{answer}");
     }
     Ok(())

@@ -5,8 +5,16 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, value_parser};
 
+
+mod run;
+
+pub(super) use run::RunArgs;
+
+use super::completions::CompletionsArgs;
+use super::doctor::DoctorArgs;
+use super::man::ManArgs;
+use crate::image::Colormap;
 use crate::model::GateLimits;
-use crate::source::SourceSpec;
 
 /// Class, attribution map and trust of each picture: the class is decided on the pixels inside the map only
 #[derive(Debug, Parser)]
@@ -41,8 +49,14 @@ pub(super) enum Command {
     Inspect(InspectArgs),
     /// List the cameras of this machine and their formats
     Cameras(CamerasArgs),
-    /// Check camera, processor, model, memory and temperature, with a fix for what fails
+    /// Run the model again on a bundle of evidence; fails if its answer does not follow from what it was shown
+    Prove(ProveArgs),
+    /// Check camera, processor, model, memory, disk and temperature, with a fix for what fails
     Doctor(DoctorArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write all of them into a folder
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +95,15 @@ pub(super) struct OutputArgs {
     /// Write each model input to DIR/<stem>.input.f32: raw little-endian [3, height, width]
     #[arg(long, value_name = "DIR")]
     pub(super) dump_input: Option<PathBuf>,
+    /// Write each answered picture to DIR/<stem>.frame.png, without loss
+    #[arg(long, value_name = "DIR")]
+    pub(super) dump_frames: Option<PathBuf>,
+    /// Colours of the map in overlays: viridis or turbo
+    #[arg(long, value_name = "NAME", default_value = "viridis")]
+    pub(super) colormap: Colormap,
+    /// How much of the picture the map covers in overlays, 0 to 1
+    #[arg(long, value_name = "X", default_value_t = 0.5, value_parser = share)]
+    pub(super) opacity: f64,
     /// Name the N likeliest classes
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
     pub(super) top_k: u16,
@@ -101,65 +124,9 @@ pub(super) struct PredictArgs {
     /// Print one JSON object a line
     #[arg(long)]
     pub(super) json: bool,
-    #[command(flatten)]
-    pub(super) model: ModelArgs,
-    #[command(flatten)]
-    pub(super) threads: ThreadArgs,
-    #[command(flatten)]
-    pub(super) outputs: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  comet-edge run                                   camera 0
-  comet-edge run --source photos/ --json           a folder, one JSON object a line
-  rpicam-vid -t 0 -n --codec mjpeg -o - | comet-edge run --source - --live
-  ffmpeg -i clip.mp4 -f yuv4mpegpipe - | comet-edge run --source -
-  comet-edge run --source synthetic:320x240,10,7 --frames 50 --overlay out
-
-Cameras are live: a frame that comes while another is answered replaces the one that waits. Everything else \
-is answered frame by frame, unless --live is given. Ctrl-C and SIGTERM end a run with exit code 0.")]
-pub(super) struct RunArgs {
-    /// Number of a camera; short for --source N [default: 0]
-    #[arg(long, value_name = "N", conflicts_with = "source")]
-    pub(super) camera: Option<u32>,
-    /// Camera, picture, stream file, folder, 'pattern', - (MJPEG or Y4M on stdin), or synthetic[:WxH,fps,seed,frames]
-    #[arg(long, value_name = "SOURCE")]
-    pub(super) source: Option<SourceSpec>,
-    /// Print one JSON object a line (the default where stdout is no terminal)
-    #[arg(long)]
-    pub(super) json: bool,
-    /// Append one JSON object a line to FILE; - is stdout
-    #[arg(long, value_name = "FILE")]
-    pub(super) jsonl: Option<PathBuf>,
-    /// End after N answers
-    #[arg(long, value_name = "N")]
-    pub(super) frames: Option<u64>,
-    /// End after this time: 10s, 500ms, 5m, 2h
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(super) duration: Option<Duration>,
-    /// Answer every N-th frame only
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u64).range(1..))]
-    pub(super) every: u64,
-    /// Begin again at the end of files
-    #[arg(long = "loop")]
-    pub(super) repeat: bool,
-    /// Drop frames of a stream that come too late, as for a camera
-    #[arg(long)]
-    pub(super) live: bool,
-    /// Columns to ask of a camera
-    #[arg(long, value_name = "PIXELS", default_value_t = 640, value_parser = value_parser!(u32).range(16..=16_384))]
-    pub(super) width: u32,
-    /// Rows to ask of a camera
-    #[arg(long, value_name = "PIXELS", default_value_t = 480, value_parser = value_parser!(u32).range(16..=16_384))]
-    pub(super) height: u32,
-    /// Frames a second to ask of a camera
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u32).range(1..=1000))]
-    pub(super) fps: u32,
-    /// End when a camera breaks off, instead of trying for 30 s to open it again
-    #[arg(long)]
-    pub(super) no_reconnect: bool,
+    /// Write a bundle of evidence for each picture below DIR, for `comet-edge prove`
+    #[arg(long, value_name = "DIR")]
+    pub(super) evidence: Option<PathBuf>,
     #[command(flatten)]
     pub(super) model: ModelArgs,
     #[command(flatten)]
@@ -282,10 +249,30 @@ pub(super) struct CamerasArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct DoctorArgs {
-    /// Print the checks as JSON
+#[command(after_help = "\
+Examples:
+  comet-edge prove evidence/20261123T101500.123Z-camera0
+  comet-edge prove evidence/* --model tiles.int8.onnx
+
+An int8 model must give the same map and the same logits from the masked picture alone, bit for bit, on any \
+processor. Exit code 1 if one step does not hold.")]
+pub(super) struct ProveArgs {
+    /// Folders that --evidence wrote
+    #[arg(value_name = "BUNDLE", required = true)]
+    pub(super) bundles: Vec<PathBuf>,
+    /// Print the result as JSON, an object a line
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) model: ModelArgs,
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("it is no number from 0 to 1".into()),
+    }
 }
 
 /// `10s`, `500ms`, `5m`, `2h`; a number alone is seconds.
@@ -305,6 +292,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::SourceSpec;
     use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -333,7 +321,7 @@ mod tests {
 
     #[test]
     fn an_unknown_source_is_told_with_what_is_understood() {
-        let error = parse("comet-edge run --source rtsp://x").unwrap_err().to_string();
+        let error = parse("comet-edge run --source synthetic:axb").unwrap_err().to_string();
         assert!(error.contains("synthetic["), "{error}");
     }
 

@@ -54,6 +54,16 @@ fn classify(error: &anyhow::Error) -> (Exit, Option<&'static str>) {
                 _ => plain(Exit::Io),
             };
         }
+        #[cfg(feature = "mqtt")]
+        if cause.is::<crate::sink::MqttAddressError>()
+            || matches!(cause.downcast_ref(), Some(crate::sink::MqttError::Prefix(_)))
+        {
+            return plain(Exit::Usage);
+        }
+        #[cfg(feature = "web")]
+        if let Some(error) = cause.downcast_ref::<crate::sink::WebError>() {
+            return plain(if error.is_usage() { Exit::Usage } else { Exit::Io });
+        }
         if let Some(error) = cause.downcast_ref::<CompareError>() {
             return match error {
                 CompareError::Reference(reference) => plain(of_reference(reference)),

@@ -2,7 +2,7 @@
 
 use super::args::OutputArgs;
 use crate::image::OverlayStyle;
-use crate::sink::{InputFiles, MaskFiles, OverlayFiles, Sink, SinkError};
+use crate::sink::{FrameFiles, InputFiles, MaskFiles, OverlayFiles, Sink, SinkError};
 
 /// The sinks that write files. They come first: they note their files in the record that is printed.
 pub(super) fn file_sinks(args: &OutputArgs) -> Result<Vec<Box<dyn Sink>>, SinkError> {
@@ -14,7 +14,15 @@ pub(super) fn file_sinks(args: &OutputArgs) -> Result<Vec<Box<dyn Sink>>, SinkEr
         sinks.push(Box::new(InputFiles::new(folder)?));
     }
     if let Some(folder) = &args.overlay {
-        sinks.push(Box::new(OverlayFiles::new(folder, OverlayStyle::default())?));
+        sinks.push(Box::new(OverlayFiles::new(folder, style(args))?));
+    }
+    if let Some(folder) = &args.dump_frames {
+        sinks.push(Box::new(FrameFiles::new(folder)?));
     }
     Ok(sinks)
+}
+
+/// How maps are drawn.
+pub(super) fn style(args: &OutputArgs) -> OverlayStyle {
+    OverlayStyle { colormap: args.colormap, opacity: args.opacity as f32, ..OverlayStyle::default() }
 }

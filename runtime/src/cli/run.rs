@@ -1,8 +1,5 @@
 //! `run`: a source is answered until it ends or is stopped.
 
-use std::fs::OpenOptions as FileOptions;
-use std::io::IsTerminal;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,23 +8,34 @@ use anyhow::Context;
 
 use super::args::RunArgs;
 use super::exit::Exit;
+use super::notify::{Notifier, Readiness};
 use super::print::say;
-use super::{model, outputs};
-use crate::pipeline::{Inference, RunControl, RunOptions, run as run_pipeline};
-use crate::sink::{JsonLines, Sink, SinkError, TextLines};
+use super::reload::Reload;
+use super::run_sinks::open_outputs;
+use super::signals::SignalWatch;
+use crate::explain::TrustLimits;
+use crate::monitor::{ThermalLimits, ThermalWatch};
+use crate::pipeline::{Inference, InferenceOptions, RunControl, RunOptions, run as run_pipeline};
 use crate::source::{CameraOptions, OpenOptions, SourceSpec};
 
-/// Exit code of a program that was interrupted, as shells have it.
-const INTERRUPTED: i32 = 130;
+/// Every how many answers the explanation is checked: three more runs of the network each, so that the checks cost less
+/// than a tenth of the time.
+const CHECK_EVERY: u64 = 32;
+/// With a float reference, which takes several times as long as the model itself.
+const CHECK_EVERY_WITH_REFERENCE: u64 = 96;
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let control = RunControl::default();
-    end_on_signals(&control.stop)?;
-    let model = model::load(&args.model)?;
-    let mut inference = Inference::new(&model, args.threads.count())?.top_k(usize::from(args.outputs.top_k));
-    let mut sinks = outputs::file_sinks(&args.outputs)?;
-    sinks.extend(printers(args)?);
+    let ready = Readiness::default();
+    let reload = reload(args, &control, &ready);
+    let again = reload.clone();
+    let signals = SignalWatch::start(&control.stop, move || again.begin())?;
+    let mut inference = prepare(args, &reload)?;
     let spec = args.source.clone().unwrap_or(SourceSpec::Camera(args.camera.unwrap_or(0)));
+    let notifier =
+        Notifier::from_env(&control.monitor, &control.stop, &ready).context("cannot tell the service manager")?;
+    // Before the source is opened: a camera that is slow to open should have its page.
+    let mut sinks = open_outputs(args, &spec, &control)?;
     let opened = spec.open(&OpenOptions {
         stop: Arc::clone(&control.stop),
         live: args.live,
@@ -43,65 +51,77 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
         frames: args.frames,
         duration: args.duration,
         every: args.every,
+        max_fps: args.max_fps,
         // A camera that watches for months outlives a full disk; a folder can be run again.
         keep_going: source.is_live(),
         report: |notice| say(notice),
     };
+    let thermal = ThermalWatch::start(
+        args.board.sysfs_root.clone(),
+        Arc::clone(&control.monitor),
+        ThermalLimits { max_celsius: args.board.max_temp, ..ThermalLimits::default() },
+        Arc::clone(&control.stop),
+        |notice| say(notice),
+    )
+    .context("cannot watch the temperature")?;
     let begun = Instant::now();
-    say(format_args!("answering {} with {}", source.name(), model.manifest().name));
+    say(format_args!("answering {} with {}", source.name(), inference.model_state().name));
     let ended = run_pipeline(source, &mut inference, &mut sinks, &options, &control);
     let seconds = begun.elapsed().as_secs_f64();
     say(format_args!("{} in {seconds:.1} s", control.counters.snapshot()));
+    drop((notifier, thermal, signals));
     ended?;
     Ok(Exit::Ok)
 }
 
-fn camera_options(args: &RunArgs) -> CameraOptions {
-    let usual = CameraOptions::default();
-    CameraOptions {
-        width: args.width,
-        height: args.height,
-        fps: args.fps,
-        reconnect: if args.no_reconnect { Duration::ZERO } else { usual.reconnect },
-    }
-}
-
-/// The first signal ends the run in order, a second one at once.
-fn end_on_signals(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
-    let stop = Arc::clone(stop);
-    let asked = AtomicBool::new(false);
-    let handler = move || {
-        stop.store(true, Ordering::Relaxed);
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED);
-        }
+fn reload(args: &RunArgs, control: &RunControl, ready: &Readiness) -> Reload {
+    let trust = &args.trust;
+    let usual = TrustLimits::default();
+    let limits = TrustLimits {
+        min_stability: trust.min_stability.unwrap_or(usual.min_stability),
+        min_drift_iou: trust.min_drift_iou.unwrap_or(usual.min_drift_iou),
+        min_share: trust.alarm_below.unwrap_or(usual.min_share),
+        ..usual
     };
-    ctrlc::set_handler(handler).context("cannot listen for Ctrl-C and SIGTERM")
+    let usual_spacing = if trust.reference.is_some() { CHECK_EVERY_WITH_REFERENCE } else { CHECK_EVERY };
+    Reload {
+        model: args.model.model.clone(),
+        skip_hash: args.model.skip_hash,
+        reference: trust.reference.clone(),
+        options: InferenceOptions {
+            threads: args.threads.count(),
+            top_k: usize::from(args.outputs.top_k),
+            limits,
+            abstain_below: trust.abstain_below.map(|p| p as f32),
+            smoothing: trust.smooth.map(|weight| weight as f32),
+            check_every: trust.check_every.unwrap_or(usual_spacing),
+        },
+        exchange: control.exchange.clone(),
+        monitor: Arc::clone(&control.monitor),
+        busy: Arc::new(AtomicBool::new(false)),
+        ready: ready.clone(),
+    }
 }
 
-/// What goes to stdout, and to the file of --jsonl.
-fn printers(args: &RunArgs) -> Result<Vec<Box<dyn Sink>>, SinkError> {
-    let stdout = std::io::stdout();
-    let to_file = args.jsonl.as_deref().filter(|file| *file != Path::new("-"));
-    let mut printers: Vec<Box<dyn Sink>> = Vec::new();
-    if let Some(file) = to_file {
-        printers.push(Box::new(append_to(file)?));
+/// A model whose parts cannot be told apart runs all the same, without checks, unless the user asked for them.
+fn prepare(args: &RunArgs, reload: &Reload) -> anyhow::Result<Inference> {
+    let prepared = reload.prepare();
+    let Err(fault) = prepared else {
+        return Ok(prepared?);
+    };
+    if args.trust.check_every.is_some() || args.trust.reference.is_some() {
+        return Err(fault.into());
     }
-    let json = args.json || args.jsonl.as_deref() == Some(Path::new("-"));
-    match (json, stdout.is_terminal(), to_file) {
-        (false, true, _) => printers.push(Box::new(TextLines::new(stdout).numbered(true))),
-        // Whoever writes to a file from a service does not want everything in the journal too.
-        (false, false, Some(_)) => {}
-        _ => printers.push(Box::new(JsonLines::new("stdout", stdout))),
-    }
-    Ok(printers)
+    let options = InferenceOptions { check_every: 0, ..reload.options.clone() };
+    let unchecked = Reload { options, ..reload.clone() };
+    let inference = unchecked.prepare()?;
+    say(format_args!("explanations are not checked: {fault}"));
+    Ok(inference)
 }
 
-/// Appends, so that a service that starts again keeps what it has written.
-fn append_to(file: &Path) -> Result<JsonLines<std::fs::File>, SinkError> {
-    let name = file.display().to_string();
-    match FileOptions::new().create(true).append(true).open(file) {
-        Ok(opened) => Ok(JsonLines::new(name, opened)),
-        Err(fault) => Err(SinkError::new(name, fault)),
-    }
+fn camera_options(args: &RunArgs) -> CameraOptions {
+    let camera = &args.camera_settings;
+    let usual = CameraOptions::default();
+    let reconnect = if camera.no_reconnect { Duration::ZERO } else { camera.reconnect.unwrap_or(usual.reconnect) };
+    CameraOptions { width: camera.width, height: camera.height, fps: camera.fps, reconnect }
 }

@@ -24,6 +24,6 @@ mod session;
 
 pub use comet_kernels::Tier;
 pub use options::{KERNEL_VARIABLE, Kernels, Options};
-pub use part::{MASKED, PredictorSession, Probe};
+pub use part::{DetectorSession, LEFT_OUT, LEFT_OUT_LOGITS, MASKED, PredictorSession, Probe};
 pub use report::{PlanReport, PlannedNode};
 pub use session::{ENGINE, Explanation, Session, softmax};

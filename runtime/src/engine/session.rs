@@ -5,6 +5,7 @@ use std::time::Duration;
 use image::RgbImage;
 
 use super::options::Options;
+use super::part::without_detector;
 use super::plan::Plan;
 use super::report::PlanReport;
 use crate::image::{Mask, Preprocess};
@@ -78,7 +79,10 @@ impl Session {
 
     /// Prepares `model` to be run as `options` say.
     pub fn with_options(model: &ModelFile, options: Options) -> Result<Self, ModelError> {
-        let outputs = model.proto().graph.iter().flat_map(|graph| &graph.output);
+        // Who asks for map and class does not pay for a detector in the file.
+        let pair = without_detector(model.proto());
+        let proto = pair.as_ref().unwrap_or(model.proto());
+        let outputs = proto.graph.iter().flat_map(|graph| &graph.output);
         let names: Vec<&str> = outputs.map(|output| output.name.as_str()).collect();
         let output = |wanted: &str| {
             let index = names.iter().position(|name| *name == wanted);
@@ -86,7 +90,7 @@ impl Session {
         };
         let shape = input_shape(model);
         let mut session = Self {
-            plan: Plan::new(model.proto(), &shape, options).map_err(|fault| model.error(fault))?,
+            plan: Plan::new(proto, &shape, options).map_err(|fault| model.error(fault))?,
             preprocess: model.manifest().preprocess.clone(),
             name: model.name().to_owned(),
             threads: options.threads,

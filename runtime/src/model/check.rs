@@ -5,9 +5,11 @@
 
 use super::file::ModelErrorKind;
 use super::manifest::Manifest;
+use crate::engine::LEFT_OUT_LOGITS;
 use crate::engine::proto::{GraphProto, ModelProto, TensorProto, dimensions};
 
-/// The largest number of nodes in a graph. The engine's preparation takes more than linear time in it.
+/// The largest number of nodes in a graph. The engine's preparation takes more than linear time in it. The largest
+/// networks of the trainer, quantized and with their detector, have about 840.
 pub const MAX_NODES: usize = 1_000;
 /// The largest number in an attribute, and the largest side that a Resize may ask for.
 const MAX_NUMBER: i64 = 4_096;
@@ -188,7 +190,8 @@ fn check_manifest(manifest: &Manifest) -> Result<(), ModelErrorKind> {
     Ok(())
 }
 
-/// `image [1,3,H,W] -> mask [1,1,H,W], logits [1,K]`, by name and shape.
+/// `image [1,3,H,W] -> mask [1,1,H,W], logits [1,K]`, and `left_out_logits [1,K]` if the file carries the detector, by
+/// name and shape.
 fn check_interface(graph: &GraphProto, manifest: &Manifest) -> Result<(), ModelErrorKind> {
     let height = i64::from(manifest.preprocess.height);
     let width = i64::from(manifest.preprocess.width);
@@ -206,15 +209,23 @@ fn check_interface(graph: &GraphProto, manifest: &Manifest) -> Result<(), ModelE
         }
         check_shape(dimensions(value), &shape, name, field)?;
     }
-    for (name, shape, field) in
-        [("mask", vec![1, 1, height, width], "preprocess"), ("logits", vec![1, classes], "classes")]
-    {
-        let Some(value) = graph.output.iter().find(|output| output.name == name) else {
-            return structure(format!("it has no output '{name}'"));
-        };
-        check_shape(dimensions(value), &shape, name, field)?;
+    let outputs = [
+        ("mask", vec![1, 1, height, width], "preprocess"),
+        ("logits", vec![1, classes], "classes"),
+        (LEFT_OUT_LOGITS, vec![1, classes], "classes"),
+    ];
+    for &(name, ref shape, field) in &outputs {
+        match graph.output.iter().find(|output| output.name == name) {
+            Some(value) => check_shape(dimensions(value), shape, name, field)?,
+            None if name == LEFT_OUT_LOGITS => (),
+            None => return structure(format!("it has no output '{name}'")),
+        }
     }
-    Ok(())
+    let is_known = |name: &str| outputs.iter().any(|(known, ..)| *known == name);
+    match graph.output.iter().find(|output| !is_known(&output.name)) {
+        Some(other) => structure(format!("it has an unknown output '{}'", printable(&other.name))),
+        None => Ok(()),
+    }
 }
 
 fn check_shape(

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::notice::{Notice, Throttle};
 use super::run::{RunControl, RunError, RunOptions};
-use super::slot::{LatestSlot, Put};
+use crate::slot::{LatestSlot, Put};
 use crate::source::{Frame, Recovery, Source, SourceError};
 
-/// How long a source may take to end before its thread is left behind.
-const ENDING: Duration = Duration::from_millis(500);
+/// How long a source may take to end before its thread is left behind: a program that it reads from may have to be
+/// killed first.
+const ENDING: Duration = Duration::from_millis(800);
 
 /// A source with everything that happens around it: counting, telling, leaving frames out.
 pub(super) struct Intake {
@@ -30,6 +31,7 @@ impl Intake {
         control: &RunControl,
         skips: &Arc<Throttle>,
     ) -> Self {
+        control.monitor.set_source(source.name());
         Self {
             source,
             control: control.clone(),
@@ -49,6 +51,7 @@ impl Intake {
                     counters.captured.add_one();
                     if std::mem::take(&mut self.interrupted) {
                         counters.reconnects.add_one();
+                        self.control.monitor.resumed();
                         let source = self.source.name().to_owned();
                         (self.report)(&Notice::Resumed { source });
                     }
@@ -80,6 +83,7 @@ impl Intake {
             Recovery::Reconnecting => {
                 self.interrupted = true;
                 self.control.counters.stalls.add_one();
+                self.control.monitor.interrupted(&reason);
                 (self.report)(&Notice::Interrupted { source, reason });
             }
         }

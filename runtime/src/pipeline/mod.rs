@@ -4,18 +4,20 @@
 //! source runs on a thread of its own and leaves its newest frame in a slot: an old frame is worth nothing,
 //! and a queue would only make every answer late.
 
-mod counters;
+mod exchange;
 mod inference;
 mod intake;
 mod notice;
+mod pacing;
 mod run;
-mod slot;
+mod smoothing;
 mod timer;
 
-pub use counters::{Counters, Counts};
-pub use inference::{AnswerError, Inference};
+pub use exchange::Exchange;
+pub use inference::{AnswerError, Inference, InferenceOptions};
 pub use notice::Notice;
 pub use run::{RunControl, RunError, RunOptions, run};
-pub use slot::{LatestSlot, Put, Taken};
 
+pub use crate::monitor::{Counters, Counts, Monitor};
 pub use crate::sink::{FrameResult, Record};
+pub use crate::slot::{LatestSlot, Put, Taken};

@@ -35,6 +35,18 @@ pub enum Notice {
         /// How many others were not written since the last notice of this kind.
         unsaid: u64,
     },
+    /// The checks of the explanations raise an alarm.
+    Alarm {
+        /// A sentence.
+        alarm: String,
+    },
+    /// Another model answers from now on.
+    NewModel {
+        /// Its name.
+        name: String,
+        /// SHA-256 of its file.
+        sha256: String,
+    },
     /// The thread of the source did not end in time and was left behind.
     LeftBehind {
         /// The source.
@@ -58,6 +70,10 @@ impl fmt::Display for Notice {
             Self::Resumed { source } => write!(f, "{source} gives frames again"),
             Self::NotWritten { reason, unsaid } => {
                 write!(f, "not written: {reason}{}", others(*unsaid))
+            }
+            Self::Alarm { alarm } => write!(f, "alarm: {alarm}"),
+            Self::NewModel { name, sha256 } => {
+                write!(f, "the model {name} ({}...) answers from now on", sha256.get(..12).unwrap_or(sha256))
             }
             Self::LeftBehind { source } => {
                 write!(f, "the thread of {source} did not end in time and was left behind")

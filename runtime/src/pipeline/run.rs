@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::counters::Counters;
+use super::exchange::Exchange;
 use super::inference::{AnswerError, Inference};
 use super::intake::{Capture, Intake, skipped};
 use super::notice::{Notice, Throttle};
-use super::slot::{LatestSlot, Taken};
+use super::pacing::Pacing;
 use super::timer::Timer;
 use crate::model::ModelError;
-use crate::sink::{Sink, SinkError};
+use crate::monitor::{Answered, Counters, Monitor};
+use crate::sink::{FrameResult, Sink, SinkError};
+use crate::slot::{LatestSlot, Taken};
 use crate::source::{Frame, Source, SourceError};
 
 /// How long the stop flag may go unseen.
@@ -21,14 +23,31 @@ const SKIP_SPACING: Duration = Duration::from_secs(1);
 /// Between two messages about results that cannot be written.
 const SINK_SPACING: Duration = Duration::from_secs(60);
 
-/// The hands on a run from outside: a flag that ends it, and its counters. Clones share both.
-#[derive(Clone, Debug, Default)]
+/// The hands on a run from outside: a flag that ends it, its counters and state, and a place for a new model. Clones
+/// share all of it.
+#[derive(Clone, Debug)]
 pub struct RunControl {
     /// Ends the run within half a second once it is set. A run sets it itself when it ends, so that the
     /// threads of its source end too: make a new control for the next run.
     pub stop: Arc<AtomicBool>,
     /// What happened so far.
     pub counters: Arc<Counters>,
+    /// What the run knows about itself; the counters are a part of it.
+    pub monitor: Arc<Monitor>,
+    /// Takes a model that answers from the next frame on.
+    pub exchange: Exchange,
+}
+
+impl Default for RunControl {
+    fn default() -> Self {
+        let monitor = Arc::new(Monitor::default());
+        Self {
+            stop: Arc::default(),
+            counters: Arc::clone(&monitor.counters),
+            monitor,
+            exchange: Exchange::default(),
+        }
+    }
 }
 
 /// How long a run goes on, and what it does about faults.
@@ -40,6 +59,8 @@ pub struct RunOptions {
     pub duration: Option<Duration>,
     /// Answers every N-th frame of the source.
     pub every: u64,
+    /// Answers at most this many frames a second.
+    pub max_fps: Option<f64>,
     /// Goes on when a result cannot be written (a full disk), and tells it once a minute.
     pub keep_going: bool,
     /// Hears about faults that do not end the run. It is called from two threads.
@@ -48,7 +69,7 @@ pub struct RunOptions {
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { frames: None, duration: None, every: 1, keep_going: false, report: |_| {} }
+        Self { frames: None, duration: None, every: 1, max_fps: None, keep_going: false, report: |_| {} }
     }
 }
 
@@ -99,8 +120,10 @@ pub fn run(
         control,
         skips,
         sink_faults: Throttle::new(SINK_SPACING),
+        pacing: Pacing::new(options.max_fps),
         answered: 0,
     };
+    run.announce();
     let timer = Timer::start(options.duration, &control.stop).map_err(RunError::Thread)?;
     let ended = if live { run.follow(intake) } else { run.pull(intake) };
     control.stop.store(true, Ordering::Relaxed);
@@ -122,6 +145,7 @@ struct Run<'a, 's> {
     control: &'a RunControl,
     skips: Arc<Throttle>,
     sink_faults: Throttle,
+    pacing: Pacing,
     answered: u64,
 }
 
@@ -130,7 +154,7 @@ impl Run<'_, '_> {
     fn pull(&mut self, mut intake: Intake) -> Result<(), RunError> {
         while !self.is_over() {
             match intake.next()? {
-                Some(frame) => self.answer(&frame)?,
+                Some(frame) => self.answer(frame)?,
                 None => break,
             }
         }
@@ -151,8 +175,9 @@ impl Run<'_, '_> {
     fn answer_newest(&mut self, slot: &LatestSlot<Frame>) -> Result<(), RunError> {
         while !self.is_over() {
             match slot.take(POLL) {
-                Taken::Value(frame) => self.answer(&frame)?,
-                Taken::TimedOut => {}
+                Taken::Value(frame) => self.answer(frame)?,
+                // Waiting for a source is no hang; a source that hangs is watched where it is read.
+                Taken::TimedOut => self.control.monitor.alive(),
                 Taken::Closed => break,
             }
         }
@@ -164,7 +189,27 @@ impl Run<'_, '_> {
             || self.options.frames.is_some_and(|frames| self.answered >= frames)
     }
 
-    fn answer(&mut self, frame: &Frame) -> Result<(), RunError> {
+    /// Tells the monitor which model answers.
+    fn announce(&self) {
+        let options = self.inference.options();
+        let min_share = options.limits.min_share;
+        self.control.monitor.set_up(options.check_every, options.smoothing, min_share);
+        self.control.monitor.set_model(self.inference.model_state().clone());
+    }
+
+    /// A new model, if one was offered.
+    fn exchange(&mut self) {
+        if let Some(inference) = self.control.exchange.take() {
+            *self.inference = *inference;
+            self.announce();
+            let model = self.inference.model_state();
+            let (name, sha256) = (model.name.clone(), model.sha256.clone());
+            (self.options.report)(&Notice::NewModel { name, sha256 });
+        }
+    }
+
+    fn answer(&mut self, frame: Frame) -> Result<(), RunError> {
+        self.exchange();
         let mut result = match self.inference.answer(frame) {
             Ok(result) => result,
             Err(AnswerError::Picture(error)) => {
@@ -175,10 +220,7 @@ impl Run<'_, '_> {
             Err(AnswerError::Model(error)) => return Err(error.into()),
         };
         self.answered += 1;
-        self.control.counters.inferred.add_one();
-        if result.record.flag.is_some() {
-            self.control.counters.invalid.add_one();
-        }
+        self.note(&result);
         for sink in self.sinks.iter_mut() {
             match sink.accept(&mut result) {
                 Ok(()) => {}
@@ -192,6 +234,30 @@ impl Run<'_, '_> {
                 Err(fault) => return Err(fault.into()),
             }
         }
+        let monitor = &self.control.monitor;
+        self.pacing.wait(monitor.thermal_step(), monitor.usual_inference(), &self.control.stop);
         Ok(())
+    }
+
+    /// Counts an answer, and tells an alarm that it brought.
+    fn note(&self, result: &FrameResult) {
+        let record = &result.record;
+        self.control.counters.inferred.add_one();
+        if record.is_invalid() {
+            self.control.counters.invalid.add_one();
+        }
+        let alarmed = self.control.monitor.answered(&Answered {
+            frame: record.frame,
+            class: record.class.as_deref(),
+            probability: record.probability,
+            inference_ms: record.ms.inference,
+            latency_ms: record.ms.total,
+            checks: record.checks.as_ref(),
+        });
+        if alarmed {
+            for alarm in self.control.monitor.snapshot().trust.alarms {
+                (self.options.report)(&Notice::Alarm { alarm });
+            }
+        }
     }
 }

@@ -65,6 +65,34 @@ impl Sink for InputFiles {
     }
 }
 
+/// Writes each answered picture as PNG, `<stem>.frame.png`: what a camera showed can be answered again.
+pub struct FrameFiles {
+    folder: PathBuf,
+    names: FrameNames,
+}
+
+impl FrameFiles {
+    /// Writes into `folder`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn new(folder: &Path) -> Result<Self, SinkError> {
+        Ok(Self { folder: make(folder)?, names: FrameNames::default() })
+    }
+}
+
+impl Sink for FrameFiles {
+    fn accept(&mut self, result: &mut FrameResult) -> Result<(), SinkError> {
+        let record = &mut result.record;
+        let stem = self.names.stem(&record.source, record.frame);
+        let path = self.folder.join(format!("{stem}.frame.png"));
+        let mut png = Cursor::new(Vec::new());
+        let encoded = result.picture.write_to(&mut png, ImageFormat::Png);
+        let written = encoded.map_err(io::Error::other).and_then(|()| write_whole(&path, png.get_ref()));
+        note(&path, written).map(drop)
+    }
+}
+
 /// Makes the folder of a sink.
 pub(super) fn make(folder: &Path) -> Result<PathBuf, SinkError> {
     std::fs::create_dir_all(folder).map_err(|fault| SinkError::new(folder.display().to_string(), fault))?;

@@ -1,18 +1,35 @@
 //! Where results go: lines of text or JSON, pictures with the map drawn in, maps and inputs as files.
 
+mod evidence;
 mod files;
 mod jsonl;
 mod label;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod names;
 mod overlay;
 mod record;
+mod recording;
+mod stamp;
 mod text;
+#[cfg(feature = "web")]
+mod web;
+#[cfg(feature = "window")]
+mod window;
 
-pub use files::{InputFiles, MaskFiles};
+pub use evidence::{EvidenceFolder, EvidenceOf};
+pub use files::{FrameFiles, InputFiles, MaskFiles};
 pub use jsonl::JsonLines;
+#[cfg(feature = "mqtt")]
+pub use mqtt::{MqttAddress, MqttAddressError, MqttError, MqttOptions, MqttSink};
 pub use overlay::OverlayFiles;
-pub use record::{FrameResult, INVALID, Record, SCHEMA, Score, Timings};
+pub use record::{FrameResult, Record, SCHEMA, Score, Timings};
+pub use recording::{AviReader, ByteSize, Recorder, RecordingOptions};
 pub use text::TextLines;
+#[cfg(feature = "web")]
+pub use web::{WebError, WebOptions, WebSink};
+#[cfg(feature = "window")]
+pub use window::WindowSink;
 
 /// Why a result could not be passed on; `name` is the file or the stream.
 #[derive(Debug, thiserror::Error)]

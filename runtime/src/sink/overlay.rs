@@ -47,10 +47,15 @@ impl Sink for OverlayFiles {
     }
 }
 
-fn caption(result: &FrameResult) -> String {
+/// Class and probability, or why there is none.
+pub(super) fn caption(result: &FrameResult) -> String {
     match (&result.record.class, result.record.probability) {
         (Some(class), Some(probability)) => format!("{class} {:.0} %", 100.0 * probability),
-        _ => "invalid explanation".into(),
+        _ => result
+            .record
+            .flags
+            .first()
+            .map_or_else(|| "no class".into(), |flag| flag.to_string().replace('_', " ")),
     }
 }
 

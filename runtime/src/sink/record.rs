@@ -1,15 +1,20 @@
 //! One result: the record that is written, and what sinks may want beside it.
 
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
 use image::RgbImage;
 use serde::Serialize;
 
 use crate::engine::Explanation;
-use crate::explain::MaskStatistics;
+use crate::explain::{Checks, Flag, MaskStatistics};
+use crate::image::encode_jpeg;
 
 /// Version of [`Record`] as JSON. New optional fields do not change it; anything else does.
-pub const SCHEMA: u32 = 1;
-/// [`Record::flag`] of an answer whose map or logits are no numbers, or outside their range.
-pub const INVALID: &str = "invalid_explanation";
+pub const SCHEMA: u32 = 2;
+/// Quality of pictures that are encoded for pages and recordings.
+const JPEG_QUALITY: u8 = 85;
 
 /// One result, in the order of its JSON fields. Fields that are `None` at the end are left out.
 #[derive(Clone, Debug, Serialize)]
@@ -20,7 +25,7 @@ pub struct Record {
     pub source: String,
     /// Number of the frame in its source, from 0.
     pub frame: u64,
-    /// The class; `None` if the answer is not valid.
+    /// The class; `None` if the answer is not valid, or was withheld ([`Flag::Abstained`]).
     pub class: Option<String>,
     /// Index of the class.
     pub index: Option<usize>,
@@ -28,13 +33,18 @@ pub struct Record {
     pub probability: Option<f32>,
     /// Probabilities of all classes, in the model's order.
     pub scores: Vec<f32>,
-    /// The map in three numbers.
+    /// The map in four numbers.
     pub mask: MaskStatistics,
     /// Times in milliseconds.
     pub ms: Timings,
-    /// [`INVALID`], if the answer is not valid.
+    /// What a user of the answer should know; empty if nothing.
+    pub flags: Vec<Flag>,
+    /// Whether scores and map are averages over the last frames.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub smoothed: bool,
+    /// Whether the explanation holds, if this frame was checked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub flag: Option<&'static str>,
+    pub checks: Option<Checks>,
     /// The likeliest classes, if more than one was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub top: Vec<Score>,
@@ -47,6 +57,9 @@ pub struct Record {
     /// Picture with the map drawn in, if one was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlay_file: Option<String>,
+    /// Folder of the evidence, if a bundle was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
 }
 
 /// One class with its probability.
@@ -79,13 +92,37 @@ pub struct FrameResult {
     /// The record.
     pub record: Record,
     /// The picture, upright.
-    pub picture: RgbImage,
+    pub picture: Arc<RgbImage>,
     /// The region `(x, y, width, height)` of the picture that the model saw.
     pub region: (u32, u32, u32, u32),
     /// The model's input, `[3, height, width]`, normalised.
-    pub tensor: Vec<f32>,
-    /// Map and logits.
+    pub tensor: Arc<Vec<f32>>,
+    /// Map and logits; averages if the record says so.
     pub explanation: Explanation,
+    /// This frame's own map and logits, where [`explanation`](Self::explanation) is an average.
+    pub unsmoothed: Option<Explanation>,
+    /// The source's own JPEG, complete with its tables, if it gave one.
+    pub jpeg: Option<Arc<Vec<u8>>>,
+    /// When the frame was captured.
+    pub captured: Instant,
+}
+
+impl FrameResult {
+    /// The picture as JPEG: the source's own, or encoded now, which takes a few milliseconds.
+    ///
+    /// # Errors
+    /// The picture is larger than a JPEG can be.
+    pub fn to_jpeg(&self) -> io::Result<Arc<Vec<u8>>> {
+        match &self.jpeg {
+            Some(jpeg) => Ok(Arc::clone(jpeg)),
+            None => encode_jpeg(&self.picture, JPEG_QUALITY).map(Arc::new),
+        }
+    }
+
+    /// What the network said about this very frame.
+    pub fn own_explanation(&self) -> &Explanation {
+        self.unsmoothed.as_ref().unwrap_or(&self.explanation)
+    }
 }
 
 impl Record {
@@ -113,12 +150,20 @@ impl Record {
             scores,
             mask: MaskStatistics::of(&explanation.mask),
             ms,
-            flag: (!valid).then_some(INVALID),
+            flags: if valid { Vec::new() } else { vec![Flag::InvalidExplanation] },
+            smoothed: false,
+            checks: None,
             top: if top_k > 1 { ranking } else { Vec::new() },
             mask_file: None,
             input_file: None,
             overlay_file: None,
+            evidence: None,
         }
+    }
+
+    /// Whether map or logits were broken.
+    pub fn is_invalid(&self) -> bool {
+        self.flags.contains(&Flag::InvalidExplanation)
     }
 }
 
@@ -150,10 +195,13 @@ pub(super) mod sample {
         let times = Timings::default();
         FrameResult {
             record: Record::new((source, number), &explanation, &classes, 1, times),
-            picture: RgbImage::new(8, 6),
+            picture: Arc::new(RgbImage::new(8, 6)),
             region: (1, 0, 6, 6),
-            tensor: (0..12).map(|n| n as f32).collect(),
+            tensor: Arc::new((0..12).map(|n| n as f32).collect()),
             explanation,
+            unsmoothed: None,
+            jpeg: None,
+            captured: Instant::now(),
         }
     }
 }
@@ -178,17 +226,19 @@ mod tests {
             "mean",
             "area",
             "entropy",
+            "border",
             "ms",
             "decode",
             "preprocess",
             "inference",
             "total",
+            "flags",
         ];
         let places: Vec<_> = keys.iter().map(|key| json.find(&format!("\"{key}\":")).unwrap()).collect();
         assert!(places.is_sorted(), "{json}");
         assert_eq!(json.matches("\":").count(), keys.len(), "{json}");
         assert!(
-            json.starts_with("{\"schema\":1,\"source\":\"a.jpg\",\"frame\":3,\"class\":\"two\",\"index\":1")
+            json.starts_with("{\"schema\":2,\"source\":\"a.jpg\",\"frame\":3,\"class\":\"two\",\"index\":1")
         );
     }
 
@@ -197,7 +247,7 @@ mod tests {
         let result = sample::result("a.jpg", 0, [0.0, f32::NAN, 1.0]);
         let json: serde_json::Value = serde_json::to_value(&result.record).unwrap();
         assert!(json["class"].is_null() && json["index"].is_null() && json["probability"].is_null());
-        assert_eq!(json["flag"], INVALID);
+        assert_eq!(json["flags"], serde_json::json!(["invalid_explanation"]));
     }
 
     #[test]

@@ -48,8 +48,11 @@ fn line(record: &Record, numbered: bool) -> String {
             let _ = write!(line, "  map {:.0} %", 100.0 * record.mask.mean);
         }
         _ => {
-            let _ = write!(line, "  -  {}", record.flag.unwrap_or("no class"));
+            let _ = write!(line, "  -");
         }
+    }
+    for flag in &record.flags {
+        let _ = write!(line, "  {flag}");
     }
     for score in record.top.iter().skip(1) {
         let _ = write!(line, "  ({} {:.1} %)", printable(&score.class), 100.0 * score.probability);

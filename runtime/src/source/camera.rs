@@ -71,7 +71,7 @@ impl CameraSource {
         Ok(camera)
     }
 
-    /// The format that was agreed on, such as `640x480 MJPEG 30 fps`.
+    /// The format that was agreed on, such as `640x480 MJPG 30 fps`.
     pub fn format(&self) -> Option<&str> {
         self.worker.as_ref().map(|worker| worker.format.as_str())
     }
@@ -179,7 +179,7 @@ impl Drop for CameraSource {
     }
 }
 
-/// The formats of camera `index`, as text; the camera must not be in use.
+/// The formats of camera `index`, such as `640x480 MJPG 30 fps`, whether or not they can be read here.
 ///
 /// # Errors
 /// The camera cannot be opened, or does not answer within five seconds.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 /// What `--source` understands, for messages.
-pub const GRAMMAR: &str = "understood are: a camera's number (0), /dev/videoN or /dev/v4l/by-id/NAME, a picture (.jpg, .jpeg, .png), \
-a stream file (.mjpeg, .y4m), a directory of pictures, a quoted 'glob*.jpg', - (MJPEG or Y4M on standard input), \
-synthetic[:WxH,fps,seed,frames]";
+pub const GRAMMAR: &str = "understood are: a camera's number (0), /dev/videoN or /dev/v4l/by-id/NAME, csi://N, \
+rtsp://HOST/PATH, http://HOST/PATH (multipart MJPEG), 'exec:COMMAND ARGUMENTS' (MJPEG or Y4M on its standard output), \
+a picture (.jpg, .jpeg, .png), a stream file (.mjpeg, .y4m), a video (.mp4, .mkv, .avi, .mov, .webm, .m4v, .h264, .ts), \
+a directory of pictures, a quoted 'glob*.jpg', - (MJPEG or Y4M on standard input), synthetic[:WxH,fps,seed,frames]";
 
 /// Why a source gave no frame; `name` is the source, the file or the argument.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,9 @@ pub enum SourceErrorKind {
         /// The video devices of this machine.
         found: String,
     },
+    /// A program or a server that should give frames does not.
+    #[error("cannot be opened ({0})")]
+    NotOpened(String),
     /// The program was built without cameras.
     #[error("this build has no camera support (it was built without the feature 'camera')")]
     NoCameraSupport,
@@ -120,6 +124,11 @@ impl SourceError {
             SourceErrorKind::Stalled { .. } | SourceErrorKind::Disconnected(_) => Recovery::Reconnecting,
             _ => Recovery::Lost,
         }
+    }
+
+    /// Whether a reader gave up because its deadline had passed.
+    pub(super) fn is_timeout(&self) -> bool {
+        matches!(&self.kind, SourceErrorKind::Io(fault) if fault.kind() == std::io::ErrorKind::TimedOut)
     }
 
     /// What to try next, where there is something to try.

@@ -61,6 +61,16 @@ impl Frame {
             .unwrap_or_else(|| Err(self.damaged("the decoder panicked on it")))
     }
 
+    /// The source's own JPEG, with the tables that a decoder needs; `None` for pixels and other formats.
+    pub fn into_jpeg(self) -> Option<Vec<u8>> {
+        match self.picture {
+            Pixels::Encoded(bytes) if jpeg::is_jpeg(&bytes) => {
+                Some(huffman::with_tables(&bytes).into_owned())
+            }
+            _ => None,
+        }
+    }
+
     fn damaged(&self, fault: &str) -> ImageError {
         damaged(&self.source, fault)
     }

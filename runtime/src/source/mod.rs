@@ -1,31 +1,43 @@
-//! Where frames come from: cameras, files, streams on standard input, and a drawn scene.
+//! Where frames come from: cameras, files, programs, the network, standard input, and a drawn scene.
 //!
 //! Everything behind one trait, [`Source`]; [`SourceSpec`] turns what a user types into one. A frame keeps
 //! its pixels as they arrived and is decoded only if somebody asks: most camera frames are never shown to
 //! the model.
 
+mod address;
 #[cfg(feature = "camera")]
 mod camera;
+mod commands;
+#[cfg(feature = "camera")]
+mod capture;
 mod devices;
 mod error;
 mod files;
 mod frame;
+mod http;
 mod huffman;
 mod jpeg;
+mod messages;
 mod mjpeg;
 #[cfg(feature = "camera")]
 mod negotiate;
+mod piped;
+mod program;
 mod raw;
+mod repeating;
 mod spec;
 mod stdin;
 mod stream;
+mod supervised;
 mod synthetic;
 #[cfg(feature = "camera")]
 mod worker;
 mod y4m;
 
+pub use address::Address;
 #[cfg(feature = "camera")]
 pub use camera::{CameraSource, camera_formats};
+pub use commands::TypedCommand;
 pub use devices::{VideoDevice, describe_devices, video_devices};
 pub use error::{GRAMMAR, Recovery, SourceError, SourceErrorKind};
 pub use files::{FilesSource, MAX_PICTURE_BYTES, expand, has_picture_extension, pictures_in};
@@ -56,3 +68,6 @@ pub trait Source: Send {
     /// Short name for logs, such as `camera0` or `stdin`.
     fn name(&self) -> &str;
 }
+
+/// What opening a source gives.
+type Opened = Result<Box<dyn Source>, SourceError>;

@@ -7,12 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::address::Address;
+use super::commands::{self, CommandLine, TypedCommand};
 use super::error::{SourceError, SourceErrorKind};
 use super::files::{FilesSource, expand, is_pattern};
-use super::stdin::InterruptibleReader;
+use super::piped::Pipe;
+use super::repeating::Repeating;
+use super::stdin::{Deadline, InterruptibleReader};
 use super::stream::StreamSource;
+use super::supervised::{Rules, Supervised};
 use super::synthetic::{SyntheticScene, SyntheticSource};
-use super::{Source, pictures_in};
+use super::{Opened, Source, http, pictures_in};
 
 /// A source as the user named it. Parsing touches no file and no device; [`open`](Self::open) does.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +26,13 @@ pub enum SourceSpec {
     Camera(u32),
     /// A link to a camera that stays the same when others are plugged in: `/dev/v4l/by-id/...`.
     CameraLink(PathBuf),
-    /// A picture, a stream file, or a folder of pictures.
+    /// `csi://0`: a ribbon-cable camera of a Raspberry Pi or a Jetson, read by the maker's program.
+    Csi(u32),
+    /// `rtsp://`, read by ffmpeg, or `http://` with multipart MJPEG.
+    Address(Address),
+    /// `exec:COMMAND`: a program that writes MJPEG or Y4M. It is started again whenever it ends.
+    Command(TypedCommand),
+    /// A picture, a stream file, a video, or a folder of pictures.
     Path(PathBuf),
     /// A pattern of file names, such as `day*/*.jpg`.
     Pattern(String),
@@ -36,15 +47,17 @@ pub enum SourceSpec {
 pub struct OpenOptions {
     /// Set when the program shall end; sources that wait look at it.
     pub stop: Arc<AtomicBool>,
-    /// Treat streams and the drawn scene as live: late frames are dropped. Cameras always are.
+    /// Treat streams, videos and the drawn scene as live: late frames are dropped. Cameras, addresses and
+    /// commands always are.
     pub live: bool,
-    /// Begin again at the end of files.
+    /// Begin again at the end of files, streams and videos in files included.
     pub repeat: bool,
     /// What to ask of a camera.
     pub camera: CameraOptions,
 }
 
-/// What to ask of a camera; it may give something else.
+/// What to ask of a camera; it may give something else. Addresses and commands take only what concerns
+/// opening them again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CameraOptions {
     /// Columns.
@@ -93,13 +106,21 @@ impl FromStr for SourceSpec {
                 Err(why) => unknown(&why),
             };
         }
-        if text.contains("://") || text.starts_with("exec:") {
-            return unknown("addresses and commands are not read; pipe them in with --source -");
+        if let Some(index) = text.strip_prefix("csi://") {
+            return match index.parse() {
+                Ok(index) => Ok(Self::Csi(index)),
+                Err(_) => unknown("a CSI camera has a number: csi://0"),
+            };
         }
-        if is_video(Path::new(text)) {
-            return unknown("videos are not decoded; pipe one in: ffmpeg -i FILE -f yuv4mpegpipe -");
+        // What is wrong with these is told when they are opened, without their secrets: whoever parses
+        // arguments repeats a refused one word by word.
+        if let Some(command) = text.strip_prefix("exec:") {
+            return Ok(Self::Command(TypedCommand::new(command)));
         }
-        match is_pattern(text) {
+        if text.contains("://") {
+            return Ok(Self::Address(Address::new(text)));
+        }
+        match is_pattern(text) && !is_video(Path::new(text)) {
             true => Ok(Self::Pattern(text.into())),
             false => Ok(Self::Path(text.into())),
         }
@@ -107,21 +128,49 @@ impl FromStr for SourceSpec {
 }
 
 impl SourceSpec {
+    /// A word for topics and titles: `camera0`, the name of a file, or the kind of the source. No credentials are in it.
+    pub fn short_name(&self) -> String {
+        let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        match self {
+            Self::Camera(index) => format!("camera{index}"),
+            Self::Csi(index) => format!("csi{index}"),
+            Self::CameraLink(path) | Self::Path(path) => stem(path).unwrap_or_else(|| "files".into()),
+            Self::Address(_) => "stream".into(),
+            Self::Command(_) => "program".into(),
+            Self::Pattern(_) => "files".into(),
+            Self::Stdin => "stdin".into(),
+            Self::Synthetic(_) => "synthetic".into(),
+        }
+    }
+
+    /// Whether its frames come at their own pace; `live` is [`OpenOptions::live`].
+    pub fn is_live(&self, live: bool) -> bool {
+        let paced = matches!(
+            self,
+            Self::Camera(_) | Self::CameraLink(_) | Self::Csi(_) | Self::Address(_) | Self::Command(_)
+        );
+        paced || live
+    }
+
     /// Opens the source.
     ///
     /// # Errors
-    /// It does not exist, holds no picture, or is a camera that cannot be opened.
+    /// It does not exist, holds no picture, is a camera that cannot be opened, or needs a program that is not
+    /// installed. What a network says is told by the first frame: opening does not wait for it.
     pub fn open(&self, options: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
         match self {
             Self::Camera(index) => open_camera(*index, options),
             Self::CameraLink(link) => open_camera(resolve(link)?, options),
+            Self::Csi(index) => open_csi(*index, options),
+            Self::Address(address) => open_address(address, options),
+            Self::Command(command) => open_command(command, options),
             Self::Path(path) => open_path(path, options),
             Self::Pattern(pattern) => {
                 let files = FilesSource::new(pattern, expand(Path::new(pattern))?);
                 Ok(Box::new(files.repeating(options.repeat)))
             }
             Self::Stdin => {
-                let reader = InterruptibleReader::new(std::io::stdin(), Arc::clone(&options.stop))
+                let reader = InterruptibleReader::new("stdin", std::io::stdin(), Arc::clone(&options.stop))
                     .map_err(|error| SourceError::new("stdin", error))?;
                 Ok(Box::new(StreamSource::new("stdin", reader, options.live)))
             }
@@ -142,12 +191,82 @@ fn open_path(path: &Path, options: &OpenOptions) -> Result<Box<dyn Source>, Sour
     if !path.exists() {
         return Err(SourceError::new(name, SourceErrorKind::NotFound));
     }
+    if is_video(path) {
+        let line = commands::video(path, options.live).map_err(|fault| not_opened(&name, fault))?;
+        let stop = Arc::clone(&options.stop);
+        let pipe = Pipe { name, line, is_mjpeg: false, live: options.live, is_endless: false, stop };
+        return open_file(options, move || pipe.open(&Deadline::default()));
+    }
     if has_extension(path, &["mjpeg", "mjpg", "y4m"]) {
-        let file = File::open(path).map_err(|error| SourceError::new(&name, error))?;
-        return Ok(Box::new(StreamSource::new(name, file, options.live)));
+        let (path, live) = (path.to_path_buf(), options.live);
+        return open_file(options, move || {
+            let file = File::open(&path).map_err(|error| SourceError::new(&name, error))?;
+            Ok(Box::new(StreamSource::new(&name, file, live)))
+        });
     }
     let files = FilesSource::new(name, vec![path.to_path_buf()]);
     Ok(Box::new(files.repeating(options.repeat)))
+}
+
+/// Opens a stream in a file, again and again if asked.
+fn open_file(options: &OpenOptions, mut open: impl FnMut() -> Opened + Send + 'static) -> Opened {
+    match options.repeat {
+        true => Ok(Box::new(Repeating::open(open, Arc::clone(&options.stop))?)),
+        false => open(),
+    }
+}
+
+fn open_csi(index: u32, options: &OpenOptions) -> Opened {
+    let name = format!("csi{index}");
+    let line = commands::csi(index, options.camera).map_err(|fault| not_opened(&name, fault))?;
+    // nvarguscamerasrc writes words between the pictures.
+    let is_mjpeg = true;
+    open_endless(name, line, is_mjpeg, rules(options, false))
+}
+
+fn open_command(command: &TypedCommand, options: &OpenOptions) -> Opened {
+    let name = command.to_string();
+    let line = command.split().map_err(|fault| SourceError::new(&name, SourceErrorKind::Unknown(fault)))?;
+    open_endless(name, line, false, rules(options, false))
+}
+
+fn open_address(address: &Address, options: &OpenOptions) -> Opened {
+    let name = address.to_string();
+    let unknown = |why: &str| Err(SourceError::new(&name, SourceErrorKind::Unknown(why.into())));
+    if address.secret().contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        return unknown("an address holds no blanks; %20 stands for one");
+    }
+    match address.scheme().as_str() {
+        "http" => {
+            let (address, stop) = (address.clone(), Arc::clone(&options.stop));
+            let open = move |deadline: &Deadline| http::open(&address, &stop, deadline);
+            Ok(Box::new(Supervised::open(name, open, rules(options, true))?))
+        }
+        "rtsp" | "rtsps" => {
+            let line = commands::rtsp(address).map_err(|fault| not_opened(&name, fault))?;
+            open_endless(name, line, false, rules(options, true))
+        }
+        _ => unknown(
+            "of addresses, csi://, http:// and rtsp:// are; what ffmpeg reads: \
+             'exec:ffmpeg -loglevel error -i ADDRESS -f yuv4mpegpipe -pix_fmt yuv420p -'",
+        ),
+    }
+}
+
+/// A program that is started again whenever it ends.
+fn open_endless(name: String, line: CommandLine, is_mjpeg: bool, rules: Rules) -> Opened {
+    let stop = Arc::clone(&rules.stop);
+    let pipe = Pipe { name: name.clone(), line, is_mjpeg, live: true, is_endless: true, stop };
+    let open = move |deadline: &Deadline| pipe.open(deadline);
+    Ok(Box::new(Supervised::open(name, open, rules)?))
+}
+
+fn rules(options: &OpenOptions, is_remote: bool) -> Rules {
+    Rules { reconnect: options.camera.reconnect, is_remote, stop: Arc::clone(&options.stop) }
+}
+
+fn not_opened(name: &str, fault: String) -> SourceError {
+    SourceError::new(name, SourceErrorKind::NotOpened(fault))
 }
 
 #[cfg(feature = "camera")]
@@ -197,6 +316,11 @@ mod tests {
         assert_eq!(parse("/dev/video12"), SourceSpec::Camera(12));
         assert_eq!(parse("/dev/v4l/by-id/usb-x"), SourceSpec::CameraLink("/dev/v4l/by-id/usb-x".into()));
         assert_eq!(parse("-"), SourceSpec::Stdin);
+        assert_eq!(parse("csi://1"), SourceSpec::Csi(1));
+        let address = "rtsp://user:secret@host/1";
+        assert_eq!(parse(address), SourceSpec::Address(Address::new(address)));
+        assert_eq!(parse("exec:cat 'a b'"), SourceSpec::Command(TypedCommand::new("cat 'a b'")));
+        assert_eq!(parse("-[1].MP4"), SourceSpec::Path("-[1].MP4".into()));
         assert_eq!(parse("photo.jpg"), SourceSpec::Path("photo.jpg".into()));
         assert_eq!(parse("./0"), SourceSpec::Path("./0".into()));
         assert_eq!(parse("synthetics/"), SourceSpec::Path("synthetics/".into()));
@@ -208,12 +332,16 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused_with_the_list_of_forms() {
+        let texts = ["", "99999999999", "csi://", "csi://a", "synthetic:axb", "synthetic:1x1"];
+        let refused = texts.map(|text| text.parse::<SourceSpec>().unwrap_err());
         let texts =
-            ["", "99999999999", "rtsp://host/1", "exec:cat", "clip.MP4", "synthetic:axb", "synthetic:1x1"];
-        for text in texts {
-            let error = text.parse::<SourceSpec>().unwrap_err();
+            ["https://u:secret@host/1", "udp://host", "http://u:secret@a b", "exec:", "exec:secret 'a"];
+        let not_opened = texts.map(|text| parse(text).open(&OpenOptions::default()).err().unwrap());
+        for error in refused.into_iter().chain(not_opened) {
+            assert!(matches!(error.kind, SourceErrorKind::Unknown(_)));
             let message = error.to_string();
             assert!(message.contains("understood are") && message.contains("synthetic["), "{message}");
+            assert!(!message.contains("secret"), "{message}");
         }
     }
 
@@ -222,6 +350,20 @@ mod tests {
         let error = parse("no/such.jpg").open(&OpenOptions::default()).err().unwrap();
         assert!(matches!(error.kind, SourceErrorKind::NotFound));
         assert_eq!(error.name, "no/such.jpg");
+    }
+
+    #[test]
+    fn what_was_typed_is_shown_without_its_secrets() {
+        for text in ["rtsp://u:secret@host/1", "http://host/?secret", "exec:cat --token secret"] {
+            let shown = format!("{:?}", parse(text));
+            assert!(!shown.contains("secret"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_video_that_does_not_exist_is_named_before_a_program_is_looked_for() {
+        let error = parse("no/such.mp4").open(&OpenOptions::default()).err().unwrap();
+        assert!(matches!(error.kind, SourceErrorKind::NotFound), "{error}");
     }
 
     #[test]

@@ -1,16 +1,19 @@
-//! Reading standard input without being held by it.
+//! Reading standard input, a pipe or a socket without being held by it.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle, sleep};
+use std::time::{Duration, Instant};
 
 const CHUNK: usize = 64 << 10;
 /// Chunks in flight; more would only be latency.
 const CHUNKS: usize = 4;
-const POLL: Duration = Duration::from_millis(100);
+/// How long the stop flag and the deadline may go unseen.
+const POLL: Duration = Duration::from_millis(50);
+/// How long the thread may take to end: that of a pipe that was just closed is about to.
+const LEAVING: Duration = Duration::from_millis(50);
 
 /// Reads from a pipe on a thread of its own, and ends when the program is asked to stop.
 ///
@@ -20,18 +23,55 @@ pub struct InterruptibleReader {
     chunks: Option<Receiver<io::Result<Vec<u8>>>>,
     chunk: io::Cursor<Vec<u8>>,
     stop: Arc<AtomicBool>,
+    deadline: Deadline,
     thread: Option<JoinHandle<()>>,
 }
 
+/// The moment at which a reader gives up with [`io::ErrorKind::TimedOut`], whatever trickles in until then.
+/// Clones share it: whoever waits for a frame sets it for a reader that lies layers below. At first there is
+/// none.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deadline(Arc<Mutex<Option<Instant>>>);
+
+impl Deadline {
+    pub(super) fn set(&self, moment: Instant) {
+        *self.lock() = Some(moment);
+    }
+
+    fn has_passed(&self) -> bool {
+        self.lock().is_some_and(|moment| Instant::now() >= moment)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl InterruptibleReader {
-    /// Starts to read from `reader`; once `stop` is set, the input counts as ended.
+    /// Starts to read from `reader` on a thread with this name; once `stop` is set, the input counts as ended.
     ///
     /// # Errors
     /// The thread could not be started.
-    pub fn new(reader: impl Read + Send + 'static, stop: Arc<AtomicBool>) -> io::Result<Self> {
+    pub fn new(
+        thread: &'static str,
+        reader: impl Read + Send + 'static,
+        stop: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
         let (sender, chunks) = sync_channel(CHUNKS);
-        let thread = Builder::new().name("stdin".into()).spawn(move || forward(reader, &sender))?;
-        Ok(Self { chunks: Some(chunks), chunk: io::Cursor::default(), stop, thread: Some(thread) })
+        let thread = Builder::new().name(thread.into()).spawn(move || forward(reader, &sender))?;
+        Ok(Self {
+            chunks: Some(chunks),
+            chunk: io::Cursor::default(),
+            stop,
+            deadline: Deadline::default(),
+            thread: Some(thread),
+        })
+    }
+
+    /// Gives up when `deadline` has passed.
+    pub(super) fn until(mut self, deadline: &Deadline) -> Self {
+        self.deadline = deadline.clone();
+        self
     }
 }
 
@@ -59,6 +99,9 @@ impl Read for InterruptibleReader {
             if read > 0 || buffer.is_empty() || self.stop.load(Ordering::Relaxed) {
                 return Ok(read);
             }
+            if self.deadline.has_passed() {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing came in time"));
+            }
             let Some(chunks) = &self.chunks else {
                 return Ok(0);
             };
@@ -74,17 +117,30 @@ impl Read for InterruptibleReader {
 impl Drop for InterruptibleReader {
     fn drop(&mut self) {
         self.chunks = None;
-        if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
-            // A panic of the reader has ended the stream already.
-            let _ = thread.join();
+        if let Some(thread) = self.thread.take() {
+            // One that does not end is left behind.
+            join_within(thread, LEAVING);
         }
     }
+}
+
+/// Joins a thread that is about to end; gives it back if it does not in time.
+pub(super) fn join_within(thread: JoinHandle<()>, limit: Duration) -> Option<JoinHandle<()>> {
+    let deadline = Instant::now() + limit;
+    while !thread.is_finished() && Instant::now() < deadline {
+        sleep(Duration::from_millis(2));
+    }
+    if !thread.is_finished() {
+        return Some(thread);
+    }
+    // A panic of a reader has ended its stream already.
+    let _ = thread.join();
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
 
     /// An input on which nothing ever comes.
     struct Silent;
@@ -100,7 +156,7 @@ mod tests {
     fn bytes_come_through_in_order() {
         let bytes: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
         let stop = Arc::new(AtomicBool::new(false));
-        let mut reader = InterruptibleReader::new(io::Cursor::new(bytes.clone()), stop).unwrap();
+        let mut reader = InterruptibleReader::new("test", io::Cursor::new(bytes.clone()), stop).unwrap();
         let mut read = Vec::new();
         reader.read_to_end(&mut read).unwrap();
         assert!(read == bytes);
@@ -109,7 +165,7 @@ mod tests {
     #[test]
     fn a_silent_input_does_not_hold_a_program_that_was_asked_to_stop() {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut reader = InterruptibleReader::new(Silent, Arc::clone(&stop)).unwrap();
+        let mut reader = InterruptibleReader::new("test", Silent, Arc::clone(&stop)).unwrap();
         let begun = Instant::now();
         let asker = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(50));
@@ -119,5 +175,28 @@ mod tests {
         drop(reader);
         assert!(begun.elapsed() < Duration::from_millis(500));
         asker.join().unwrap();
+    }
+
+    /// An input on which a byte comes every now and then.
+    struct Trickle;
+
+    impl Read for Trickle {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            sleep(Duration::from_millis(5));
+            Ok(buffer.len().min(1))
+        }
+    }
+
+    #[test]
+    fn a_deadline_ends_the_wait_for_silence_and_for_a_trickle() {
+        let deadline = Deadline::default();
+        for reader in [Box::new(Silent) as Box<dyn Read + Send>, Box::new(Trickle)] {
+            let reader = InterruptibleReader::new("test", reader, Arc::default()).unwrap();
+            deadline.set(Instant::now() + Duration::from_millis(100));
+            let begun = Instant::now();
+            let error = reader.until(&deadline).read_to_end(&mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+        }
     }
 }

@@ -36,6 +36,12 @@ impl<R: Read> StreamSource<R> {
         Self { name: name.into(), live, number: 0, frames: Frames::Unread(reader) }
     }
 
+    /// Reads MJPEG, and passes over whatever comes before the first picture.
+    pub(super) fn mjpeg(name: impl Into<String>, reader: R, live: bool) -> Self {
+        let frames = Frames::Mjpeg(MjpegReader::new(Cursor::new(Vec::new()).chain(reader)));
+        Self { name: name.into(), live, number: 0, frames }
+    }
+
     fn next_pixels(&mut self) -> Result<Option<Pixels>, SourceErrorKind> {
         if let Frames::Unread(_) = self.frames
             && let Frames::Unread(reader) = std::mem::replace(&mut self.frames, Frames::Ended)
@@ -109,6 +115,14 @@ mod tests {
         let y4m = b"YUV4MPEG2 W1 H1 Cmono\nFRAME\n\x80";
         let mut source = StreamSource::new("stdin", &y4m[..], false);
         assert!(matches!(source.next().unwrap().unwrap().picture, Pixels::Raw(_)));
+    }
+
+    #[test]
+    fn words_before_the_first_picture_are_passed_over_where_it_is_mjpeg_for_sure() {
+        let stream = [b"GST_ARGUS: Creating output stream\n".as_slice(), &picture(8, 8, 1)].concat();
+        let mut source = StreamSource::mjpeg("csi0", &stream[..], true);
+        assert_eq!(source.next().unwrap().unwrap().decode().unwrap().dimensions(), (8, 8));
+        assert!(source.next().unwrap().is_none());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
+use super::capture::{Frames, picture};
 use super::spec::CameraOptions;
 use super::{Pixels, negotiate};
 use crate::guard::guarded;
@@ -13,15 +14,18 @@ use crate::guard::guarded;
 const POLL: Duration = Duration::from_millis(100);
 /// How long opening may take; slow webcams need two seconds.
 pub(super) const OPENING: Duration = Duration::from_secs(5);
-/// How long the thread may take to come back from the driver before it is left behind.
-const LEAVING: Duration = Duration::from_millis(200);
+/// How long the thread may take to end before it is left behind; it looks up ten times a second.
+const LEAVING: Duration = Duration::from_millis(300);
 const LEAST_PATIENCE: Duration = Duration::from_secs(2);
+/// A driver may name any rate.
+const MOST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the capture thread tells.
 pub(super) enum Event {
     Opened {
         format: String,
-        fps: u32,
+        /// Between two frames, if the driver knows it.
+        interval: Option<Duration>,
     },
     Picture(Pixels, Instant),
     Damaged,
@@ -65,9 +69,9 @@ impl Worker {
         let deadline = Instant::now() + OPENING;
         while Instant::now() < deadline && !stop.load(Ordering::Relaxed) {
             match self.events.recv_timeout(POLL) {
-                Ok(Event::Opened { format, fps }) => {
+                Ok(Event::Opened { format, interval }) => {
                     self.format = format;
-                    self.patience = patience(fps);
+                    self.patience = patience(interval);
                     // The first picture takes its time: exposure, USB bandwidth.
                     self.last = Instant::now() + LEAST_PATIENCE;
                     return Ok(());
@@ -115,12 +119,11 @@ impl Worker {
 }
 
 /// Two seconds, or five frames of a slow camera.
-fn patience(fps: u32) -> Duration {
-    let five_frames = Duration::from_secs(5).checked_div(fps).unwrap_or(LEAST_PATIENCE);
-    five_frames.max(LEAST_PATIENCE)
+fn patience(interval: Option<Duration>) -> Duration {
+    interval.unwrap_or_default().saturating_mul(5).clamp(LEAST_PATIENCE, MOST_PATIENCE)
 }
 
-/// The library panics on some faults, even while it closes the device.
+/// The libraries panic on some faults, even while they close the device.
 fn guarded_capture(index: u32, options: CameraOptions, events: &SyncSender<Event>, quit: &AtomicBool) {
     let fault = match guarded(|| capture(index, options, events, quit)) {
         Some(Ok(())) => return,
@@ -137,17 +140,18 @@ fn capture(
     events: &SyncSender<Event>,
     quit: &AtomicBool,
 ) -> Result<(), String> {
-    let mut camera = negotiate::open(index, options)?;
-    camera.open_stream().map_err(|error| error.to_string())?;
-    let format = camera.camera_format();
-    let opened = Event::Opened { format: negotiate::describe(&format), fps: format.frame_rate() };
+    let (device, mode) = negotiate::open(index, options)?;
+    let mut frames = Frames::start(&device).map_err(|error| error.to_string())?;
+    let opened = Event::Opened { format: mode.to_string(), interval: mode.interval() };
     if events.send(opened).is_err() {
         return Ok(());
     }
     while !quit.load(Ordering::Relaxed) {
-        let buffer = camera.frame_raw().map_err(|error| error.to_string())?;
+        let Some(bytes) = frames.wait().map_err(|error| error.to_string())? else {
+            continue;
+        };
         let captured = Instant::now();
-        let event = match negotiate::picture(&buffer, format) {
+        let event = match picture(bytes, &mode) {
             Some(picture) => Event::Picture(picture, captured),
             None => Event::Damaged,
         };
@@ -165,8 +169,10 @@ mod tests {
 
     #[test]
     fn slow_cameras_get_more_patience() {
-        assert_eq!(patience(30), Duration::from_secs(2));
-        assert_eq!(patience(1), Duration::from_secs(5));
-        assert_eq!(patience(0), Duration::from_secs(2));
+        let seconds = Duration::from_secs;
+        assert_eq!(patience(Some(seconds(1) / 30)), seconds(2));
+        assert_eq!(patience(Some(seconds(1))), seconds(5));
+        assert_eq!(patience(Some(seconds(u32::MAX.into()))), seconds(60));
+        assert_eq!(patience(None), seconds(2));
     }
 }

@@ -19,7 +19,7 @@ use super::exit::{GateFailed, Usage};
 use crate::data::{DataSet, Picture, PictureStore, Scenes, evaluation_set};
 use crate::export::{Graph, float_graph, package};
 use crate::metrics::{EngineSubject, EvaluationOptions, evaluate};
-use crate::quant::{Method, Scheme, measure, observe, quantize};
+use crate::quant::{Method, Scheme, detector_agreement, measure, observe, quantize};
 use crate::train::TrainedRun;
 
 /// Writes selector and predictor as one ONNX file: image -> mask, logits.
@@ -30,7 +30,8 @@ use crate::train::TrainedRun;
 #[command(after_help = "Examples:
   trainer export runs/plants -o plants.f32.onnx
   trainer export runs/plants --quantize -o plants.int8.onnx --float-out plants.f32.onnx
-  trainer export runs/plants --quantize -o plants.int8.onnx --reference-out calib/plants")]
+  trainer export runs/plants --quantize -o plants.int8.onnx --reference-out calib/plants
+  trainer export runs/plants --quantize --with-detector -o plants.int8.onnx")]
 pub(super) struct ExportArgs {
     /// The run's folder.
     run: PathBuf,
@@ -40,6 +41,9 @@ pub(super) struct ExportArgs {
     /// Writes int8 instead of float.
     #[arg(long)]
     quantize: bool,
+    /// Lets the file carry the frozen detector too: a third output, left_out_logits.
+    #[arg(long)]
+    with_detector: bool,
     /// Name in the manifest; the run's folder name without it.
     #[arg(long)]
     name: Option<String>,
@@ -135,7 +139,13 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let pictures = read_pictures(args, &run)?;
     let size = (run.config.size as usize, run.config.size as usize);
     let mut manifest = manifest(args, &run);
-    let graph = float_graph(run.comet, size.0, size.1)?;
+    if args.with_detector && run.position.detector_accuracy.is_none() {
+        eprintln!(
+            "warning: this run trained no detector (detector-epochs = 0): its answers are worth what --init-predictor gave it"
+        );
+    }
+    let detector = args.with_detector.then_some(run.detector);
+    let graph = float_graph(run.comet, detector, size.0, size.1)?;
     let draft = package(graph.clone(), &manifest)?;
     manifest.metrics = Some(metrics(&draft, &pictures.plain)?);
     let float_bytes = package(graph.clone(), &manifest)?;
@@ -277,6 +287,9 @@ fn quantized(
     let model = ModelFile::parse("int8 file", &bytes, true)?;
     let fidelity = measure(float, &model, &pictures.held_out)?;
     print_gate(&fidelity, &limits);
+    if let Some(agreement) = detector_agreement(float, &model, &pictures.held_out)? {
+        eprintln!("  detector's agreement    {agreement:.2} %  (on what is left out; no limit)");
+    }
     let misses = limits.misses(&fidelity);
     if !misses.is_empty() {
         let text = misses.join("\n  ");

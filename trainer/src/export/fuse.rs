@@ -2,9 +2,12 @@
 
 use comet_edge::engine::proto::NodeProto;
 
-use super::graph::{Graph, attribute, node};
+use super::graph::{Graph, TensorValues, attribute, node};
 
-/// `(relu(x + 3) - relu(x - 3)) / 6` becomes HardSigmoid, `x * HardSigmoid(x)` HardSwish, and
+/// Name of the constant 1.
+const ONE: &str = "one";
+
+/// `(relu(x + 3) - relu(x - 3)) / 6` becomes HardSigmoid, `x * HardSigmoid(x)` HardSwish, `-x + 1` becomes `1 - x`, and
 /// `Reshape -> MatMul -> Add` becomes `Flatten -> Gemm`.
 pub(super) fn fuse(graph: &mut Graph) {
     let values: Vec<String> = graph.nodes.iter().filter_map(|node| node.output.first().cloned()).collect();
@@ -18,8 +21,16 @@ pub(super) fn fuse(graph: &mut Graph) {
             graph.replace_producer(value, fused);
         }
     }
-    if let Some(logits) = graph.outputs.get(1).cloned() {
-        fuse_classifier(graph, &logits);
+    for value in &values {
+        if let Some(fused) = complement(graph, value) {
+            graph.set_floats(ONE, &TensorValues { dims: vec![1; 4], values: vec![1.0] });
+            graph.replace_producer(value, fused);
+        }
+    }
+    // Every output but the map is made by a classifier.
+    let logits: Vec<String> = graph.outputs.iter().skip(1).cloned().collect();
+    for logits in &logits {
+        fuse_classifier(graph, logits);
     }
     graph.remove_dead();
 }
@@ -71,6 +82,14 @@ fn hard_swish(graph: &Graph, value: &str) -> Option<NodeProto> {
     Some(node("HardSwish", &[x], value, vec![]))
 }
 
+/// `value = -x + 1`
+fn complement(graph: &Graph, value: &str) -> Option<NodeProto> {
+    let of = |value: &str, operator: &str| graph.producer(value).filter(|node| node.op_type == operator);
+    let (negated, one) = pair(of(value, "Add")?)?;
+    let x = of(negated, "Neg")?.input.first()?;
+    is_scalar(graph, one, 1.0).then(|| node("Sub", &[ONE, x], value, vec![]))
+}
+
 /// The last layer as Gemm; a graph of another form stays as it is.
 fn fuse_classifier(graph: &mut Graph, logits: &str) -> Option<()> {
     let add = graph.producer(logits).filter(|node| node.op_type == "Add")?.clone();
@@ -90,7 +109,7 @@ fn fuse_classifier(graph: &mut Graph, logits: &str) -> Option<()> {
     let transposed = (0..inputs * outputs)
         .filter_map(|index| tensor.values.get((index % inputs) * outputs + index / inputs).copied())
         .collect();
-    let transposed = super::TensorValues { dims: vec![outputs, inputs], values: transposed };
+    let transposed = TensorValues { dims: vec![outputs, inputs], values: transposed };
     graph.set_floats(weight, &transposed);
     let flatten = node("Flatten", &[pooled], features, vec![attribute::int("axis", 1)]);
     let gemm = node("Gemm", &[features, weight, &bias], logits, vec![attribute::int("transB", 1)]);

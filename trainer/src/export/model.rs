@@ -1,4 +1,4 @@
-//! The float graph of a trained pair, in the form that goes into files.
+//! The float graph of a trained pair, with or without its detector, in the form that goes into files.
 
 use super::capture::capture;
 use super::commute::{commute_resize, spell_out_sizes};
@@ -6,7 +6,7 @@ use super::fold::fold_batch_norm;
 use super::fuse::fuse;
 use super::graph::Graph;
 use super::name::name_values;
-use crate::model::Comet;
+use crate::model::{Comet, ResNet18};
 
 /// Why a run could not be written as a model file.
 #[derive(Debug, thiserror::Error)]
@@ -30,11 +30,17 @@ pub enum ExportError {
     SelfCheck(String),
 }
 
-/// Records `comet` at `height x width`, folds BatchNorm, fuses and names.
+/// Records `comet` at `height x width`, folds BatchNorm, fuses and names; with a `detector` there is a third output, its
+/// logits of what the map leaves out.
 ///
 /// Takes the networks: recording leaves their BatchNorm statistics on the recording device.
-pub fn float_graph(comet: Comet, height: usize, width: usize) -> Result<Graph, ExportError> {
-    let mut graph = capture(&comet, height, width)?;
+pub fn float_graph(
+    comet: Comet,
+    detector: Option<ResNet18>,
+    height: usize,
+    width: usize,
+) -> Result<Graph, ExportError> {
+    let mut graph = capture(&comet, detector.as_ref(), height, width)?;
     if let Some(name) = graph.first_not_finite() {
         return Err(ExportError::NotFinite(name));
     }
@@ -49,7 +55,10 @@ pub fn float_graph(comet: Comet, height: usize, width: usize) -> Result<Graph, E
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Distribution, Tensor};
-    use comet_edge::engine::{MASKED, PredictorSession, Session};
+    use comet_edge::engine::{
+        DetectorSession, LEFT_OUT, LEFT_OUT_LOGITS, MASKED, PredictorSession, Probe, Session,
+    };
+    use comet_edge::explain::left_out;
     use comet_edge::model::{ModelFile, Precision};
 
     use super::*;
@@ -57,53 +66,95 @@ mod tests {
     use crate::export::package;
     use crate::model::{CometConfig, Preset};
 
-    fn comet(preset: Preset) -> Comet {
+    fn networks(preset: Preset) -> (Comet, ResNet18) {
         let device = Device::flex();
         device.seed(3);
-        CometConfig { preset, width: 8, classes: 4, momentum: 0.1 }.init(&device)
+        let config = CometConfig { preset, width: 8, classes: 4, momentum: 0.1 };
+        (config.init(&device), config.classifier().init(&device))
+    }
+
+    fn file(graph: Graph) -> ModelFile {
+        let bytes = package(graph, &manifest(4, Precision::Float32)).unwrap();
+        ModelFile::parse("test", &bytes, true).unwrap()
+    }
+
+    fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+        tensor.into_data().try_to_vec().unwrap()
+    }
+
+    #[track_caller]
+    fn assert_close(a: &[f32], b: &[f32], limit: f32) {
+        assert_eq!(a.len(), b.len());
+        let largest = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        assert!(largest < limit, "{largest}");
     }
 
     #[test]
     fn the_graph_holds_single_nodes_and_known_names_only() {
         for (preset, hard_swish) in [(Preset::Small, 18), (Preset::Full, 20)] {
-            let graph = float_graph(comet(preset), 64, 64).unwrap();
-            let count = |operator: &str| graph.nodes.iter().filter(|node| node.op_type == operator).count();
-            assert_eq!(count("BatchNormalization") + count("Sub") + count("MatMul") + count("Reshape"), 0);
-            assert_eq!(
-                (count("Gemm"), count("Resize"), count("HardSwish")),
-                (1, 2, hard_swish),
-                "{preset:?}"
-            );
-            assert_eq!(graph.outputs, ["mask", "logits"]);
-            assert!(graph.producer(MASKED).is_some_and(|node| node.op_type == "Mul"));
-            let mut names: Vec<&str> = graph.nodes.iter().map(|node| node.name.as_str()).collect();
-            names.sort_unstable();
-            names.dedup();
-            assert_eq!(names.len(), graph.nodes.len(), "node names are unique");
+            for classifiers in [1, 2] {
+                let (comet, detector) = networks(preset);
+                let detector = (classifiers == 2).then_some(detector);
+                let graph = float_graph(comet, detector, 64, 64).unwrap();
+                let count =
+                    |operator: &str| graph.nodes.iter().filter(|node| node.op_type == operator).count();
+                let refused = ["BatchNormalization", "MatMul", "Reshape", "Neg"];
+                assert_eq!(refused.map(count), [0; 4]);
+                let found = ["Sub", "Gemm", "Resize", "HardSwish"].map(count);
+                assert_eq!(found, [classifiers - 1, classifiers, 2, hard_swish], "{preset:?}");
+                let all = [("mask", "Sigmoid"), ("logits", "Gemm"), (LEFT_OUT_LOGITS, "Gemm")];
+                let outputs = &all[..=classifiers];
+                assert_eq!(graph.outputs, outputs.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+                let inside = [(MASKED, "Mul"), (LEFT_OUT, "Mul")];
+                for (value, operator) in outputs.iter().chain(&inside[..classifiers]) {
+                    assert_eq!(graph.producer(value).unwrap().op_type, *operator, "{value}");
+                }
+                let mut names: Vec<&str> = graph.nodes.iter().map(|node| node.name.as_str()).collect();
+                names.sort_unstable();
+                names.dedup();
+                assert_eq!(names.len(), graph.nodes.len(), "node names are unique");
+            }
         }
     }
 
     #[test]
     fn the_engine_answers_as_burn_does_and_the_predictor_alone_gives_the_same_logits() {
-        let comet = comet(Preset::Small);
-        let device = Device::flex();
-        let x = Tensor::<4>::random([1, 3, 64, 64], Distribution::Normal(0.0, 1.0), &device);
-        let values = |tensor: Tensor<1>| -> Vec<f32> { tensor.into_data().try_to_vec().unwrap() };
+        let (comet, _) = networks(Preset::Small);
+        let x = Tensor::<4>::random([1, 3, 64, 64], Distribution::Normal(0.0, 1.0), &Device::flex());
         let (mask, logits) = comet.forward(x.clone());
-        let pixels = values(x.reshape([-1]));
-        let bytes = package(float_graph(comet, 64, 64).unwrap(), &manifest(4, Precision::Float32)).unwrap();
-        let file = ModelFile::parse("test", &bytes, true).unwrap();
+        let pixels = values(x);
+        let file = file(float_graph(comet, None, 64, 64).unwrap());
         let answer = Session::new(&file).unwrap().run(&pixels).unwrap();
-        let close = |a: &[f32], b: &[f32], limit: f32| {
-            assert_eq!(a.len(), b.len());
-            let largest = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
-            assert!(largest < limit, "{largest}");
-        };
-        close(answer.mask.values(), &values(mask.reshape([-1])), 1e-5);
-        close(&answer.logits, &values(logits.reshape([-1])), 1e-4);
+        assert_close(answer.mask.values(), &values(mask), 1e-5);
+        assert_close(&answer.logits, &values(logits), 1e-4);
         let plane = answer.mask.values();
         let masked: Vec<f32> = pixels.iter().zip(plane.iter().cycle()).map(|(x, mask)| x * mask).collect();
         let alone = PredictorSession::new(&file).unwrap().run(&masked).unwrap();
-        close(&alone, &answer.logits, 1e-5);
+        assert_close(&alone, &answer.logits, 1e-5);
+    }
+
+    #[test]
+    fn the_detector_answers_as_in_burn_and_changes_no_bit_of_map_and_logits() {
+        let (comet, detector) = networks(Preset::Small);
+        let x = Tensor::<4>::random([1, 3, 64, 64], Distribution::Normal(0.0, 1.0), &Device::flex());
+        let (mask, _) = comet.forward(x.clone());
+        let expected = values(detector.forward(x.clone() * (mask.neg() + 1.0)));
+        let pixels = values(x);
+        let graph = float_graph(comet, Some(detector), 64, 64).unwrap();
+        let mut pair = graph.clone();
+        pair.outputs.truncate(2);
+        pair.remove_dead();
+        let (with, without) = (file(graph), file(pair));
+
+        let answer = Session::new(&with).unwrap().run(&pixels).unwrap();
+        let alone = Session::new(&without).unwrap().run(&pixels).unwrap();
+        assert!(answer.mask.values() == alone.mask.values() && answer.logits == alone.logits);
+
+        assert!(DetectorSession::new(&without).unwrap().is_none());
+        let detector = DetectorSession::new(&with).unwrap().unwrap();
+        assert_close(&detector.run(&left_out(&pixels, &answer.mask)).unwrap(), &expected, 1e-4);
+        // The whole file at once, as an engine runs it that knows nothing of parts.
+        let probe = Probe::new(with.proto(), [1, 3, 64, 64], &[LEFT_OUT_LOGITS.to_owned()]).unwrap();
+        assert_close(&probe.run(&pixels).unwrap()[0], &expected, 1e-4);
     }
 }

@@ -2,27 +2,40 @@
 
 use std::collections::HashSet;
 
-use comet_edge::engine::MASKED;
+use comet_edge::engine::proto::NodeProto;
+use comet_edge::engine::{LEFT_OUT, LEFT_OUT_LOGITS, MASKED};
 
 use super::graph::Graph;
 use super::model::ExportError;
 
-/// Names input, outputs and the masked picture, and every other value after the layer that makes it.
+/// Name of `1 - S(x)`.
+const LEFT_OUT_SHARE: &str = "left_out_share";
+
+/// Names input, outputs, the masked picture and what it leaves out, and every other value after the layer that makes it.
 pub(super) fn name_values(graph: &mut Graph) -> Result<(), ExportError> {
-    let [mask, logits] = graph.outputs.as_slice() else {
-        return Err(ExportError::Graph(format!("{} outputs instead of map and logits", graph.outputs.len())));
+    let (mask, logits, left_out_logits) = match graph.outputs.as_slice() {
+        [mask, logits] => (mask, logits, None),
+        [mask, logits, left_out_logits] => (mask, logits, Some(left_out_logits)),
+        others => {
+            return Err(ExportError::Graph(format!("{} outputs instead of map and logits", others.len())));
+        }
     };
-    let (mask, logits, input) = (mask.clone(), logits.clone(), graph.input.clone());
-    let is_masked = |node: &&comet_edge::engine::proto::NodeProto| {
-        node.op_type == "Mul" && node.input.contains(&input) && node.input.contains(&mask)
-    };
-    let masked = graph.nodes.iter().find(is_masked).and_then(|node| node.output.first()).cloned();
-    let masked = masked.ok_or(ExportError::Graph("the picture is not multiplied by the map".into()))?;
-    graph.rename(&input, "image");
-    graph.rename(&mask, "mask");
-    graph.rename(&logits, "logits");
-    graph.rename(&masked, MASKED);
-    let mut taken: HashSet<String> = ["image", "mask", "logits", MASKED].map(String::from).into();
+    let mut known = vec![
+        (graph.input.clone(), "image"),
+        (mask.clone(), "mask"),
+        (logits.clone(), "logits"),
+        (product(graph, mask)?, MASKED),
+    ];
+    if let Some(left_out_logits) = left_out_logits {
+        let share = complement(graph, mask)?;
+        known.push((product(graph, &share)?, LEFT_OUT));
+        known.push((share, LEFT_OUT_SHARE));
+        known.push((left_out_logits.clone(), LEFT_OUT_LOGITS));
+    }
+    for (old, name) in &known {
+        graph.rename(old, name);
+    }
+    let mut taken: HashSet<String> = known.iter().map(|(_, name)| (*name).to_owned()).collect();
     for index in 0..graph.nodes.len() {
         let Some(node) = graph.nodes.get(index) else { break };
         let Some(old) = node.output.first().cloned() else { continue };
@@ -37,8 +50,26 @@ pub(super) fn name_values(graph: &mut Graph) -> Result<(), ExportError> {
     Ok(())
 }
 
+/// Name of the product of the picture and `share`, which is the map or what it leaves.
+fn product(graph: &Graph, share: &str) -> Result<String, ExportError> {
+    let factors = [graph.input.as_str(), share];
+    let reads_both =
+        |node: &NodeProto| factors.iter().all(|name| node.input.iter().any(|input| input == name));
+    let product = graph.nodes.iter().find(|node| node.op_type == "Mul" && reads_both(node));
+    let output = product.and_then(|node| node.output.first()).cloned();
+    output.ok_or_else(|| ExportError::Graph("the picture is not multiplied by the map".into()))
+}
+
+/// Name of `1 - mask`.
+fn complement(graph: &Graph, mask: &str) -> Result<String, ExportError> {
+    let is_complement =
+        |node: &&NodeProto| node.op_type == "Sub" && node.input.get(1).is_some_and(|input| input == mask);
+    let output = graph.nodes.iter().find(is_complement).and_then(|node| node.output.first()).cloned();
+    output.ok_or_else(|| ExportError::Graph("nothing is what the map leaves out".into()))
+}
+
 /// A layer with weights is called after them; any other after what it reads.
-fn describe(node: &comet_edge::engine::proto::NodeProto) -> String {
+fn describe(node: &NodeProto) -> String {
     let weight = node.input.get(1).and_then(|name| name.strip_suffix(".weight"));
     if let Some(layer) = weight {
         return layer.replace('.', "/");

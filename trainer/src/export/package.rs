@@ -18,9 +18,14 @@ pub fn package(graph: Graph, manifest: &Manifest) -> Result<Vec<u8>, ExportError
     let self_check = |error: String| ExportError::SelfCheck(error);
     let (height, width) = (manifest.preprocess.height.into(), manifest.preprocess.width.into());
     let classes = manifest.classes.len() as i64;
+    let output = |name: &String| match name.as_str() {
+        "mask" => value(name, &[1, 1, height, width]),
+        logits => value(logits, &[1, classes]),
+    };
+    let outputs = graph.outputs.iter().map(output).collect();
     let mut proto = graph.into_proto();
     proto.input = vec![value("image", &[1, 3, height, width])];
-    proto.output = vec![value("mask", &[1, 1, height, width]), value("logits", &[1, classes])];
+    proto.output = outputs;
     let text = serde_json::to_string(manifest).map_err(|error| self_check(error.to_string()))?;
     let entry = |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
     let model = ModelProto {

@@ -1,4 +1,4 @@
-//! COMET: selector and predictor; the detector exists during training only.
+//! COMET: selector and predictor; the detector guides their training and stands beside them.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};

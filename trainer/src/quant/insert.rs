@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use comet_edge::engine::MASKED;
 use comet_edge::engine::proto::{NodeProto, tensor_proto::DataType};
+use comet_edge::engine::{LEFT_OUT, MASKED};
 
 use super::QuantError;
 use super::correct::corrected_bias;
@@ -39,8 +39,8 @@ pub fn quantize(
             )?;
         }
         let output = node.output.first().cloned().unwrap_or_default();
-        // The masked picture is made from the picture itself; its product is rounded once, not twice.
-        if output != MASKED {
+        // Masked pictures are made from the picture itself; its product is rounded once, not twice.
+        if ![MASKED, LEFT_OUT].contains(&output.as_str()) {
             for input in node.input.iter_mut().filter(|input| values.contains(input.as_str())) {
                 *input = rounded(input);
             }

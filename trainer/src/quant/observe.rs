@@ -1,9 +1,9 @@
 //! Ranges and channel means of the values inside a float graph, measured with the runtime's engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use comet_edge::engine::Probe;
 use comet_edge::engine::proto::{ModelProto, NodeProto};
+use comet_edge::engine::{LEFT_OUT, Probe};
 
 use super::QuantError;
 use super::range::{Histogram, Method, QuantRange};
@@ -41,16 +41,24 @@ pub fn observe(
     let inside: Vec<String> = scheme.values.iter().filter(|name| **name != graph.input).cloned().collect();
     let input = [1, 3, size.0, size.1];
     let probe = Probe::new(model, input, &inside).map_err(QuantError::Engine)?;
+    let detector = WholePictures::new(graph, model, input, &inside)?;
     let names: Vec<&String> = inside.iter().chain([&graph.input]).collect();
     let mut extents = vec![Extent(f32::INFINITY, f32::NEG_INFINITY); names.len()];
     let channels = channels_of_inputs(graph);
-    let mut sums: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    // For each value how many pictures were added, and the sums of its channels' means.
+    let mut sums: BTreeMap<String, (usize, Vec<f64>)> = BTreeMap::new();
     let each = |visit: &mut dyn FnMut(usize, &str, &[f32])| -> Result<(), QuantError> {
         for picture in pictures {
             let values = probe.run(picture).map_err(QuantError::Engine)?;
             let all = values.iter().map(Vec::as_slice).chain([picture.as_slice()]);
             for (index, (values, name)) in all.zip(&names).enumerate() {
                 visit(index, name, values);
+            }
+            if let Some(detector) = &detector {
+                let values = detector.probe.run(picture).map_err(QuantError::Engine)?;
+                for (values, (index, name)) in values.iter().zip(&detector.places) {
+                    visit(*index, name, values);
+                }
             }
         }
         Ok(())
@@ -64,7 +72,9 @@ pub fn observe(
             }
         }
         if let Some(&count) = channels.get(name) {
-            add_channel_sums(sums.entry(name.to_owned()).or_insert_with(|| vec![0.0; count]), values);
+            let (seen, sums) = sums.entry(name.to_owned()).or_insert_with(|| (0, vec![0.0; count]));
+            *seen += 1;
+            add_channel_sums(sums, values);
         }
     })?;
     for (extent, name) in extents.iter().zip(&names) {
@@ -90,11 +100,43 @@ pub fn observe(
         ranges.insert(name.clone(), QuantRange::covering(0.0, 1.0));
     }
     share_ranges(scheme, &mut ranges);
-    let n = pictures.len() as f64;
-    for mean in sums.values_mut().flatten() {
-        *mean /= n;
+    let mean = |(name, (seen, sums)): (String, (usize, Vec<f64>))| {
+        (name, sums.into_iter().map(|sum| sum / seen.max(1) as f64).collect::<Vec<f64>>())
+    };
+    Ok(Observations { ranges, channel_means: sums.into_iter().map(mean).collect() })
+}
+
+/// The detector alone, to be run on whole pictures: it is asked about them as well as about what a map leaves out, and
+/// its ranges must hold both.
+struct WholePictures {
+    probe: Probe,
+    /// Index and name of each value that it gives.
+    places: Vec<(usize, String)>,
+}
+
+impl WholePictures {
+    /// `None` if none of the values `inside` the graph is the detector's.
+    fn new(
+        graph: &Graph,
+        model: &ModelProto,
+        input: [usize; 4],
+        inside: &[String],
+    ) -> Result<Option<Self>, QuantError> {
+        let mut made: BTreeSet<&str> = BTreeSet::new();
+        for node in &graph.nodes {
+            if node.input.iter().any(|input| input == LEFT_OUT || made.contains(input.as_str())) {
+                made.extend(node.output.iter().map(String::as_str));
+            }
+        }
+        let numbered = inside.iter().cloned().enumerate();
+        let places: Vec<_> = numbered.filter(|(_, name)| made.contains(name.as_str())).collect();
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let names: Vec<String> = places.iter().map(|(_, name)| name.clone()).collect();
+        let probe = Probe::behind(model, LEFT_OUT, input, &names).map_err(QuantError::Engine)?;
+        Ok(Some(Self { probe, places }))
     }
-    Ok(Observations { ranges, channel_means: sums })
 }
 
 /// A value that only passes numbers on has the range of its source. Sources come before their readers.

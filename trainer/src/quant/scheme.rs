@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use comet_edge::engine::MASKED;
+use comet_edge::engine::{LEFT_OUT, MASKED};
 
 use super::QuantError;
 use crate::export::Graph;
@@ -12,7 +12,8 @@ use crate::export::Graph;
 pub struct Scheme {
     /// Names of the quantized values, the input first.
     pub values: Vec<String>,
-    /// A value whose range is that of another one: selecting or reshaping changes no number.
+    /// A value whose range is that of another one: selecting or reshaping changes no number, and the detector is asked
+    /// about whole pictures too.
     pub same_as: BTreeMap<String, String>,
     /// Values known to lie in `[0, 1]`.
     pub unit: BTreeSet<String>,
@@ -33,7 +34,9 @@ impl Scheme {
             let (Some(output), Some(input)) = (node.output.first(), node.input.first()) else {
                 continue;
             };
-            if tail.contains(output) || output == "logits" {
+            // What the map leaves is float as the map is.
+            let is_complement = node.op_type == "Sub" && node.input.iter().any(|input| input == "mask");
+            if tail.contains(output) || graph.outputs.contains(output) || is_complement {
                 continue;
             }
             // Convolution and addition are followed by their ReLU in one step, so only its output is rounded.
@@ -45,6 +48,9 @@ impl Scheme {
                 scheme.same_as.insert(output.clone(), input.clone());
             } else if !QUANTIZED.contains(&operator) {
                 return Err(QuantError::Graph(format!("node '{}' has the operator {operator}", node.name)));
+            }
+            if output == LEFT_OUT {
+                scheme.same_as.insert(output.clone(), graph.input.clone());
             }
             if ["HardSigmoid", "Sigmoid"].contains(&operator) {
                 scheme.unit.insert(output.clone());

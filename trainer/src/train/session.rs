@@ -210,6 +210,8 @@ pub struct TrainedRun {
     pub position: Position,
     /// The networks, on a device without autodiff.
     pub comet: Comet,
+    /// The detector that the selector was trained against.
+    pub detector: ResNet18,
     /// Their device.
     pub device: Device,
 }
@@ -225,12 +227,15 @@ impl TrainedRun {
         }
         let checkpoint = Checkpoint::read(&path)?;
         let networks = comet_config(&config, info.classes.len());
-        let load = || -> Result<Comet, CheckpointErrorKind> {
-            let bytes = Bytes::from_bytes_vec(checkpoint.part(COMET)?);
-            let record = ModuleRecord::from_bytes(bytes).map_err(mismatch)?;
-            networks.init(device).try_load_record(record).map_err(mismatch)
+        let record = |name: &str| {
+            ModuleRecord::from_bytes(Bytes::from_bytes_vec(checkpoint.part(name)?)).map_err(mismatch)
         };
-        let comet = load().map_err(|kind| CheckpointError { path, kind })?;
-        Ok(Self { config, info, position: checkpoint.position, comet, device: device.clone() })
+        let load = || -> Result<(Comet, ResNet18), CheckpointErrorKind> {
+            let comet = networks.init(device).try_load_record(record(COMET)?).map_err(mismatch)?;
+            let detector = networks.classifier().init(device);
+            Ok((comet, detector.try_load_record(record(DETECTOR)?).map_err(mismatch)?))
+        };
+        let (comet, detector) = load().map_err(|kind| CheckpointError { path, kind })?;
+        Ok(Self { config, info, position: checkpoint.position, comet, detector, device: device.clone() })
     }
 }

@@ -8,22 +8,25 @@ use serde::Serialize;
 /// Counters of a run; every thread may read and add.
 #[derive(Debug, Default)]
 pub struct Counters {
-    pub(super) captured: Counter,
-    pub(super) passed_over: Counter,
-    pub(super) dropped: Counter,
-    pub(super) corrupt: Counter,
-    pub(super) inferred: Counter,
-    pub(super) invalid: Counter,
-    pub(super) stalls: Counter,
-    pub(super) reconnects: Counter,
-    pub(super) sink_failures: Counter,
+    pub(crate) captured: Counter,
+    pub(crate) passed_over: Counter,
+    pub(crate) dropped: Counter,
+    pub(crate) corrupt: Counter,
+    pub(crate) inferred: Counter,
+    pub(crate) invalid: Counter,
+    pub(crate) stalls: Counter,
+    pub(crate) reconnects: Counter,
+    pub(crate) sink_failures: Counter,
+    pub(crate) checks: Counter,
+    pub(crate) alarms: Counter,
+    pub(crate) client_drops: Counter,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    pub(super) fn add_one(&self) {
+    pub(crate) fn add_one(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -53,6 +56,12 @@ pub struct Counts {
     pub reconnects: u64,
     /// Results that a sink could not write.
     pub sink_failures: u64,
+    /// Answers whose explanation was checked.
+    pub checks: u64,
+    /// Alarms that the checks raised.
+    pub alarms: u64,
+    /// Preview clients that were dropped.
+    pub client_drops: u64,
 }
 
 impl Counters {
@@ -68,6 +77,9 @@ impl Counters {
             stalls: self.stalls.get(),
             reconnects: self.reconnects.get(),
             sink_failures: self.sink_failures.get(),
+            checks: self.checks.get(),
+            alarms: self.alarms.get(),
+            client_drops: self.client_drops.get(),
         }
     }
 }
@@ -84,6 +96,8 @@ impl fmt::Display for Counts {
             (self.stalls, "times stalled or broken off"),
             (self.reconnects, "times back"),
             (self.sink_failures, "not written"),
+            (self.alarms, "alarms"),
+            (self.client_drops, "preview clients dropped"),
         ] {
             if count > 0 {
                 write!(f, ", {count} {name}")?;

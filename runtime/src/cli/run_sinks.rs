@@ -1,0 +1,133 @@
+//! Where the results of a run go.
+
+use std::fs::OpenOptions as FileOptions;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::args::RunArgs;
+use super::outputs;
+use super::print::say;
+use crate::pipeline::RunControl;
+use crate::sink::{
+    EvidenceFolder, EvidenceOf, JsonLines, Recorder, RecordingOptions, Sink, SinkError, TextLines,
+};
+use crate::source::SourceSpec;
+
+/// How long files wait for a slow disk, for each frame.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Opens everything that the arguments ask for, in the order in which it takes a result. Sinks that write files come first: they note them in the record that
+/// is printed, recorded and shown.
+pub(super) fn open_outputs(args: &RunArgs, spec: &SourceSpec, control: &RunControl) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+    let mut sinks = outputs::file_sinks(&args.outputs)?;
+    if let Some(folder) = &args.trust.evidence {
+        let monitor = Arc::clone(&control.monitor);
+        let limit = args.trust.evidence_limit;
+        sinks.push(Box::new(EvidenceFolder::new(folder, EvidenceOf::Flagged, limit, monitor)?));
+    }
+    sinks.extend(printers(args)?);
+    if let Some(folder) = &args.recording.record {
+        sinks.push(Box::new(Recorder::new(RecordingOptions {
+            quota: args.recording.quota,
+            segment: args.recording.segment,
+            // A live run loses a frame of the recording rather than a frame of the camera.
+            patience: if spec.is_live(args.live) { Duration::ZERO } else { PATIENCE },
+            ..RecordingOptions::new(folder)
+        })?));
+    }
+    #[cfg(feature = "web")]
+    if let Some(page) = open_page(args, control)? {
+        sinks.push(page);
+    }
+    #[cfg(feature = "mqtt")]
+    if let Some(url) = &args.mqtt.mqtt {
+        sinks.push(open_mqtt(url, args, spec, control)?);
+    }
+    #[cfg(feature = "window")]
+    if args.window {
+        match crate::sink::WindowSink::start(outputs::style(&args.outputs), Arc::clone(&control.stop)) {
+            Ok(window) => sinks.push(Box::new(window)),
+            // A service without a display does its work all the same.
+            Err(fault) => say(format_args!("no window: {fault}")),
+        }
+    }
+    Ok(sinks)
+}
+
+/// What goes to stdout, and to the file of --jsonl.
+fn printers(args: &RunArgs) -> Result<Vec<Box<dyn Sink>>, SinkError> {
+    let stdout = std::io::stdout();
+    let to_file = args.jsonl.as_deref().filter(|file| *file != Path::new("-"));
+    let mut printers: Vec<Box<dyn Sink>> = Vec::new();
+    if let Some(file) = to_file {
+        printers.push(Box::new(append_to(file)?));
+    }
+    let json = args.json || args.jsonl.as_deref() == Some(Path::new("-"));
+    match (json, stdout.is_terminal(), to_file) {
+        (false, true, _) => printers.push(Box::new(TextLines::new(stdout).numbered(true))),
+        // Whoever writes to a file from a service does not want everything in the journal too.
+        (false, false, Some(_)) => {}
+        _ => printers.push(Box::new(JsonLines::new("stdout", stdout))),
+    }
+    Ok(printers)
+}
+
+/// Appends, so that a service that starts again keeps what it has written.
+fn append_to(file: &Path) -> Result<JsonLines<std::fs::File>, SinkError> {
+    let name = file.display().to_string();
+    match FileOptions::new().create(true).append(true).open(file) {
+        Ok(opened) => Ok(JsonLines::new(name, opened)),
+        Err(fault) => Err(SinkError::new(name, fault)),
+    }
+}
+
+#[cfg(feature = "web")]
+fn open_page(args: &RunArgs, control: &RunControl) -> anyhow::Result<Option<Box<dyn Sink>>> {
+    let Some(address) = args.page.http else {
+        return Ok(None);
+    };
+    let token = match &args.page.token_file {
+        Some(file) => Some(token(file)?),
+        None => None,
+    };
+    let options = crate::sink::WebOptions {
+        address,
+        token,
+        max_clients: usize::from(args.page.http_clients),
+        allowed_hosts: args.page.http_host.clone(),
+        evidence: args.trust.evidence.is_some(),
+        style: outputs::style(&args.outputs),
+    };
+    let page = crate::sink::WebSink::start(options, Arc::clone(&control.monitor))?;
+    say(format_args!("page: http://{}/", page.address()));
+    Ok(Some(Box::new(page)))
+}
+
+/// The first line of a file: editors end it with a line end, which is no part of the token.
+#[cfg(feature = "web")]
+fn token(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
+#[cfg(feature = "mqtt")]
+fn open_mqtt(
+    url: &str,
+    args: &RunArgs,
+    spec: &SourceSpec,
+    control: &RunControl,
+) -> anyhow::Result<Box<dyn Sink>> {
+    let camera = args.mqtt.camera_name.clone().unwrap_or_else(|| spec.short_name());
+    let options = crate::sink::MqttOptions {
+        prefix: args.mqtt.mqtt_topic.clone(),
+        camera,
+        discovery: !args.mqtt.no_discovery,
+        report: |text| say(text),
+        ..crate::sink::MqttOptions::new(url)?
+    };
+    Ok(Box::new(crate::sink::MqttSink::start(options, Arc::clone(&control.monitor))?))
+}

@@ -1,0 +1,119 @@
+//! Running a bundle again.
+
+use serde::Serialize;
+
+use super::Bundle;
+use crate::engine::{PredictorSession, Session};
+use crate::explain::masked;
+use crate::image::Mask;
+use crate::model::{ModelError, ModelFile, Precision};
+
+/// Float models may run on kernels that add in another order.
+const FLOAT_TOLERANCE: f32 = 1e-3;
+
+/// One step from the picture to the logits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ProofStep {
+    /// What was compared.
+    pub what: &'static str,
+    /// Whether it is as the bundle says.
+    pub holds: bool,
+    /// What was found.
+    pub found: String,
+}
+
+/// The outcome of running a bundle again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Proof {
+    /// Whether every step holds.
+    pub proven: bool,
+    /// The steps, in the order of the way from files to logits.
+    pub steps: Vec<ProofStep>,
+}
+
+/// Runs `model` on what `bundle` holds and compares every step with what the bundle says.
+///
+/// With an int8 model everything must be equal bit for bit, on any processor; a float model is given a tolerance of
+/// 0.001 where a network runs.
+///
+/// # Errors
+/// The model cannot be prepared or run. A bundle that does not fit the model is no error: it is not proven.
+pub fn prove(bundle: &Bundle, model: &ModelFile) -> Result<Proof, ModelError> {
+    let manifest = model.manifest();
+    let tolerance = match manifest.precision {
+        Precision::Int8 => 0.0,
+        Precision::Float32 => FLOAT_TOLERANCE,
+    };
+    let mut steps = vec![files(bundle), same_model(bundle, model)];
+    let (width, height) = (manifest.preprocess.width as usize, manifest.preprocess.height as usize);
+    let fits = bundle.input.len() == 3 * width * height && bundle.masked.len() == bundle.input.len();
+    let map = Mask::new(width, height, bundle.mask.clone()).filter(|_| fits);
+    if let Some(map) = map {
+        let input = manifest.preprocess.tensor(&bundle.picture);
+        steps.push(compare("the picture gives the model's input", &bundle.input, &input, 0.0));
+        let answer = Session::new(model)?.run(&bundle.input)?;
+        steps.push(compare("the selector draws the map", &bundle.mask, answer.mask.values(), tolerance));
+        let shown = masked(&bundle.input, &map);
+        steps.push(compare("input times map is what the predictor saw", &bundle.masked, &shown, 0.0));
+        let logits = PredictorSession::new(model)?.run(&bundle.masked)?;
+        steps.push(compare("the masked picture alone gives the logits", &bundle.logits, &logits, tolerance));
+    } else {
+        let found = format!("the bundle's input, map or masked input is not of {width} x {height} pixels");
+        steps.push(ProofStep { what: "the sizes fit the model", holds: false, found });
+    }
+    Ok(Proof { proven: steps.iter().all(|step| step.holds), steps })
+}
+
+fn files(bundle: &Bundle) -> ProofStep {
+    let found = match bundle.altered.as_slice() {
+        [] => "every SHA-256 is the listed one".to_owned(),
+        altered => format!("altered after the bundle was written: {}", altered.join(", ")),
+    };
+    ProofStep { what: "the files are as they were written", holds: bundle.altered.is_empty(), found }
+}
+
+fn same_model(bundle: &Bundle, model: &ModelFile) -> ProofStep {
+    let (theirs, ours) = (&bundle.info.model_sha256, model.sha256());
+    let holds = theirs.eq_ignore_ascii_case(ours);
+    let found = match holds {
+        true => format!("{} {ours}", model.manifest().name),
+        false => format!("the bundle is of {} {theirs}, this is {ours}", bundle.info.model),
+    };
+    ProofStep { what: "the model is the same file", holds, found }
+}
+
+fn compare(what: &'static str, bundle: &[f32], again: &[f32], tolerance: f32) -> ProofStep {
+    let n = bundle.len();
+    if n != again.len() {
+        let found = format!("the bundle has {n} numbers, this run gives {}", again.len());
+        return ProofStep { what, holds: false, found };
+    }
+    let apart = |(a, b): (&f32, &f32)| if a.to_bits() == b.to_bits() { 0.0 } else { (a - b).abs() };
+    let differences = || bundle.iter().zip(again).map(apart);
+    let differing = bundle.iter().zip(again).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+    // NaN counts as the largest difference.
+    let largest = differences().fold(0.0f32, |most, d| if d.is_nan() || d > most { d } else { most });
+    let holds = differing == 0 || (tolerance > 0.0 && largest <= tolerance);
+    let found = match differing {
+        0 => format!("{n} numbers, equal bit for bit"),
+        _ => format!("{differing} of {n} numbers differ, by up to {largest}"),
+    };
+    ProofStep { what, holds, found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comparison_names_how_many_numbers_differ_and_by_how_much() {
+        assert!(compare("x", &[1.0, 2.0], &[1.0, 2.0], 0.0).holds);
+        let step = compare("x", &[1.0, 2.0], &[1.0, 2.5], 0.0);
+        assert!(!step.holds && step.found.contains("1 of 2") && step.found.contains("0.5"), "{step:?}");
+        assert!(compare("x", &[1.0], &[1.0005], 1e-3).holds);
+        assert!(!compare("x", &[f32::NAN], &[1.0], 1e-3).holds);
+        assert!(!compare("x", &[1.0], &[], 1e-3).holds);
+        // Zero and minus zero are equal numbers, but not the same bits.
+        assert!(!compare("x", &[0.0], &[-0.0], 0.0).holds);
+    }
+}

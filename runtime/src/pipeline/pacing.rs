@@ -1,0 +1,78 @@
+//! Answering less often than one could: because the user asked for it, or because the board is hot.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long the stop flag may go unseen.
+const TICK: Duration = Duration::from_millis(50);
+/// Least time between two answers on a hot board, by step; the first step is half of the speed instead.
+const HOT: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1000)];
+
+/// Keeps a least time between the beginnings of two answers.
+#[derive(Debug)]
+pub(super) struct Pacing {
+    spacing: Duration,
+    last: Option<Instant>,
+}
+
+impl Pacing {
+    /// At most `max_fps` answers a second.
+    pub(super) fn new(max_fps: Option<f64>) -> Self {
+        let spacing = max_fps.filter(|fps| *fps > 0.0).map(|fps| Duration::try_from_secs_f64(1.0 / fps));
+        Self { spacing: spacing.and_then(Result::ok).unwrap_or_default(), last: None }
+    }
+
+    /// Waits until the next answer may begin, on a board that is slowed down by `step` and usually takes `usual`.
+    pub(super) fn wait(&mut self, step: u8, usual: Duration, stop: &AtomicBool) {
+        let spacing = self.spacing.max(slowed(step, usual));
+        while let Some(last) = self.last
+            && !stop.load(Ordering::Relaxed)
+        {
+            let left = spacing.saturating_sub(last.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            sleep(left.min(TICK));
+        }
+        self.last = Some(Instant::now());
+    }
+}
+
+fn slowed(step: u8, usual: Duration) -> Duration {
+    match step {
+        0 => Duration::ZERO,
+        1 => 2 * usual,
+        2 => HOT[0].max(2 * usual),
+        _ => HOT[1].max(4 * usual),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_keep_their_distance() {
+        let stop = AtomicBool::new(false);
+        let mut pacing = Pacing::new(Some(50.0));
+        let begun = Instant::now();
+        for _ in 0..4 {
+            pacing.wait(0, Duration::ZERO, &stop);
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(60));
+    }
+
+    #[test]
+    fn a_hot_board_answers_less_often_and_a_stopped_run_waits_for_nothing() {
+        let usual = Duration::from_millis(30);
+        let steps: Vec<Duration> = (0..=4).map(|step| slowed(step, usual)).collect();
+        assert!(steps.is_sorted() && steps[0].is_zero() && steps[1] == 2 * usual);
+        let stop = AtomicBool::new(true);
+        let mut pacing = Pacing::new(Some(0.001));
+        let begun = Instant::now();
+        pacing.wait(0, usual, &stop);
+        pacing.wait(0, usual, &stop);
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+}
