@@ -55,7 +55,12 @@ fn a_bundle_gives_the_same_logits_from_the_masked_picture_alone() -> anyhow::Res
     assert_eq!(line["proven"], true);
     let steps = line["steps"].as_array().cloned().unwrap_or_default();
     assert_eq!(steps.len(), 6, "{line}");
-    assert!(steps.iter().skip(2).all(|step| step["found"].as_str().is_some_and(|f| f.ends_with("equal bit for bit"))));
+    assert!(
+        steps
+            .iter()
+            .skip(2)
+            .all(|step| step["found"].as_str().is_some_and(|f| f.ends_with("equal bit for bit")))
+    );
     // The list is one that the usual tool reads.
     let checked = std::process::Command::new("sha256sum").args(["-c", "--strict", "SHA256SUMS"]);
     let status = { checked }.current_dir(&evidence.bundle).output()?.status;
@@ -134,7 +139,8 @@ fn a_folder_that_is_no_whole_bundle_is_named_with_its_fault() -> anyhow::Result<
 #[test]
 fn flagged_answers_of_a_run_leave_one_bundle_a_minute() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let program = comet_edge("run --source synthetic:64x64,0,1,20 --abstain-below 1 --evidence")?.arg(folder.path());
+    let program =
+        comet_edge("run --source synthetic:64x64,0,1,20 --abstain-below 1 --evidence")?.arg(folder.path());
     program.run()?.succeeds()?;
     let bundles: Vec<PathBuf> = fs::read_dir(folder.path())?.flatten().map(|entry| entry.path()).collect();
     assert_eq!(bundles.len(), 1, "{bundles:?}");

@@ -32,7 +32,9 @@ fn a_sound_model_takes_over_and_a_broken_one_changes_nothing() -> anyhow::Result
     fs::write(&file, &sound)?;
     running.signal("HUP")?;
     running.wait_until("the exchange", |running| running.stderr().contains("answers from now on"))?;
-    running.wait_until("answers of the new model", |running| classes(running).last().is_some_and(|n| n == "12"))?;
+    running.wait_until("answers of the new model", |running| {
+        classes(running).last().is_some_and(|n| n == "12")
+    })?;
     running.signal("TERM")?;
     let answer = running.finish()?.succeeds()?;
     let dropped = answer.stderr.contains("with an invalid explanation");

@@ -134,9 +134,11 @@ fn checks_that_fail_again_and_again_raise_one_alarm() -> anyhow::Result<()> {
     set(&mut model, "class_bias", &[0.0, 5.0]);
     fs::write(&file, sealed(&model, &manifest().to_string()))?;
     let program = comet_edge("run --source synthetic:64x64,0,1,40 --check-every 1 --model")?.arg(&file);
-    let answer = program.run()?.succeeds()?.says(&["alarm: the class is recognised in what the map leaves out"])?;
+    let answer =
+        program.run()?.succeeds()?.says(&["alarm: the class is recognised in what the map leaves out"])?;
     assert_eq!(answer.stderr.matches("alarm: the class is recognised").count(), 1, "{}", answer.stderr);
-    let flagged = |line: &Value| line["flags"].as_array().is_some_and(|flags| flags.contains(&"incomplete".into()));
+    let flagged =
+        |line: &Value| line["flags"].as_array().is_some_and(|flags| flags.contains(&"incomplete".into()));
     assert!(answer.json_lines()?.iter().all(flagged));
     Ok(())
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, value_parser};
 
-
 mod run;
 
 pub(super) use run::RunArgs;

@@ -31,7 +31,8 @@ use exit::Exit;
 
 /// Runs the command that the program's arguments name.
 pub fn main() -> ExitCode {
-    let arguments = match config::expand(std::env::args_os().collect(), std::env::vars_os(), &Cli::command()) {
+    let arguments = match config::expand(std::env::args_os().collect(), std::env::vars_os(), &Cli::command())
+    {
         Ok(arguments) => arguments,
         Err(error) => {
             print::say(format_args!("error: {error}"));

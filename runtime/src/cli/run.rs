@@ -32,8 +32,8 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let signals = SignalWatch::start(&control.stop, move || again.begin())?;
     let mut inference = prepare(args, &reload)?;
     let spec = args.source.clone().unwrap_or(SourceSpec::Camera(args.camera.unwrap_or(0)));
-    let notifier =
-        Notifier::from_env(&control.monitor, &control.stop, &ready).context("cannot tell the service manager")?;
+    let notifier = Notifier::from_env(&control.monitor, &control.stop, &ready)
+        .context("cannot tell the service manager")?;
     // Before the source is opened: a camera that is slow to open should have its page.
     let mut sinks = open_outputs(args, &spec, &control)?;
     let opened = spec.open(&OpenOptions {
@@ -122,6 +122,7 @@ fn prepare(args: &RunArgs, reload: &Reload) -> anyhow::Result<Inference> {
 fn camera_options(args: &RunArgs) -> CameraOptions {
     let camera = &args.camera_settings;
     let usual = CameraOptions::default();
-    let reconnect = if camera.no_reconnect { Duration::ZERO } else { camera.reconnect.unwrap_or(usual.reconnect) };
+    let reconnect =
+        if camera.no_reconnect { Duration::ZERO } else { camera.reconnect.unwrap_or(usual.reconnect) };
     CameraOptions { width: camera.width, height: camera.height, fps: camera.fps, reconnect }
 }

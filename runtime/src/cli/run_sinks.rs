@@ -22,7 +22,11 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Opens everything that the arguments ask for, in the order in which it takes a result. Sinks that write files come first: they note them in the record that
 /// is printed, recorded and shown.
-pub(super) fn open_outputs(args: &RunArgs, spec: &SourceSpec, control: &RunControl) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+pub(super) fn open_outputs(
+    args: &RunArgs,
+    spec: &SourceSpec,
+    control: &RunControl,
+) -> anyhow::Result<Vec<Box<dyn Sink>>> {
     let mut sinks = outputs::file_sinks(&args.outputs)?;
     if let Some(folder) = &args.trust.evidence {
         let monitor = Arc::clone(&control.monitor);

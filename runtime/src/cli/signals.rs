@@ -20,7 +20,10 @@ pub(super) struct SignalWatch {
 impl SignalWatch {
     /// The first SIGINT or SIGTERM sets `stop`, a second one ends the program at once; SIGHUP calls `reload`, which
     /// must not take long.
-    pub(super) fn start(stop: &Arc<AtomicBool>, mut reload: impl FnMut() + Send + 'static) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        stop: &Arc<AtomicBool>,
+        mut reload: impl FnMut() + Send + 'static,
+    ) -> anyhow::Result<Self> {
         let context = "cannot listen for signals";
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context(context)?;
         let handle = signals.handle();

@@ -201,7 +201,8 @@ mod tests {
         let model = model("hands.int8.onnx");
         let session = Session::new(&model).unwrap();
         let mut checker =
-            Checker::new(&model, &session, None, Options::threads(1).unwrap(), TrustLimits::default()).unwrap();
+            Checker::new(&model, &session, None, Options::threads(1).unwrap(), TrustLimits::default())
+                .unwrap();
         let preprocess = &model.manifest().preprocess;
         let scene = crate::source::SyntheticScene::default().draw(3);
         let tensor = preprocess.tensor(&scene);

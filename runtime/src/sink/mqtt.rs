@@ -194,8 +194,8 @@ mod tests {
     fn a_prefix_that_is_no_topic_is_refused() {
         let long = "x".repeat(201);
         for prefix in ["", "a/#", "+", "/a", "a/", "a b", long.as_str()] {
-            let options =
-                MqttOptions { prefix: prefix.into(), ..MqttOptions::new(address.clone(), "camera0") };
+            let usual = MqttOptions::new("mqtt://127.0.0.1").unwrap();
+            let options = MqttOptions { prefix: prefix.into(), ..usual };
             assert!(MqttSink::start(options, Arc::default()).is_err(), "{prefix}");
         }
     }

@@ -7,9 +7,9 @@
 mod address;
 #[cfg(feature = "camera")]
 mod camera;
-mod commands;
 #[cfg(feature = "camera")]
 mod capture;
+mod commands;
 mod devices;
 mod error;
 mod files;

@@ -75,13 +75,7 @@ impl Header {
             (Some(file), Some(pictures)) => Some(Lengths { file, pictures }),
             _ => None,
         };
-        Some(Self {
-            size: (at(16)?, at(17)?),
-            interval: at(8)?,
-            frames: at(12)?,
-            largest: at(15)?,
-            lengths,
-        })
+        Some(Self { size: (at(16)?, at(17)?), interval: at(8)?, frames: at(12)?, largest: at(15)?, lengths })
     }
 }
 

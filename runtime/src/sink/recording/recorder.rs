@@ -13,9 +13,9 @@ use serde::Serialize;
 use super::quota::Quota;
 use super::segment::Entry;
 use super::size::ByteSize;
-use crate::sink::stamp::Stamp;
 use super::worker::{Limits, Shared, Worker};
 use super::{SinkError, at};
+use crate::sink::stamp::Stamp;
 use crate::sink::{FrameResult, Record, Sink};
 
 /// Frames that may wait for the disk.

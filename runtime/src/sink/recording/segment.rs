@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::avi::{AviWriter, cost};
 use super::names::{Pair, recovered};
-use crate::sink::stamp::Stamp;
 use super::{SinkError, at};
+use crate::sink::stamp::Stamp;
 
 /// How many names are tried for a segment: one a millisecond.
 const ATTEMPTS: usize = 100;
@@ -238,8 +238,7 @@ mod tests {
     #[test]
     fn segments_that_begin_at_once_get_names_of_their_own() {
         let folder = tempfile::tempdir().unwrap();
-        let segments: Vec<_> =
-            (0..5).map(|_| Segment::create(folder.path(), (8, 6)).unwrap()).collect();
+        let segments: Vec<_> = (0..5).map(|_| Segment::create(folder.path(), (8, 6)).unwrap()).collect();
         let stems: std::collections::BTreeSet<_> = segments.iter().map(Segment::stem).collect();
         assert_eq!(stems.len(), 5);
     }

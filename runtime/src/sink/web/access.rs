@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn a_token_may_have_characters_that_a_form_escapes() {
         let access = access("127.0.0.1:8080", Some("0123456789+/abc=="));
-        for (path, status) in [("/?token=0123456789%2B%2Fabc%3D%3D", 303u16), ("/?token=0123456789%2B", 401)] {
+        for (path, status) in [("/?token=0123456789%2B%2Fabc%3D%3D", 303u16), ("/?token=0123456789%2B", 401)]
+        {
             let request = axum::http::Request::get(path).header("host", "localhost");
             let request = request.body(axum::body::Body::empty()).unwrap();
             assert_eq!(access.refusal(&request).unwrap().status(), status, "{path}");
