@@ -12,8 +12,8 @@ use image::ColorType;
 use serde_json::Value;
 
 /// The fields of an answer that are always there, in their order.
-const FIELDS: [&str; 9] =
-    ["schema", "source", "frame", "class", "index", "probability", "scores", "mask", "ms"];
+const FIELDS: [&str; 10] =
+    ["schema", "source", "frame", "class", "index", "probability", "scores", "mask", "ms", "flags"];
 
 /// A command with the shipped model.
 fn with_hands(words: &str) -> anyhow::Result<Program> {
@@ -58,7 +58,7 @@ fn an_answer_as_json_has_the_documented_fields_in_order() -> anyhow::Result<()> 
     let answer = with_hands("predict --json")?.arg(&frame).run()?.succeeds()?;
     assert_eq!(top_level_keys(&answer.stdout), FIELDS);
     let found = answer.json()?;
-    assert_eq!((found["schema"].as_u64(), found["frame"].as_u64()), (Some(1), Some(0)));
+    assert_eq!((found["schema"].as_u64(), found["frame"].as_u64()), (Some(2), Some(0)));
     assert_eq!(found["source"], frame.display().to_string());
     let scores: Vec<f64> = found["scores"].as_array().unwrap().iter().filter_map(Value::as_f64).collect();
     assert_eq!(scores.len(), 10);
@@ -67,7 +67,7 @@ fn an_answer_as_json_has_the_documented_fields_in_order() -> anyhow::Result<()> 
     assert_eq!(found["probability"].as_f64(), Some(scores[index]));
     assert!(scores.iter().all(|score| *score <= scores[index]));
     assert_eq!(found["class"], index.to_string(), "the classes are ten digits");
-    for key in ["mean", "area", "entropy"] {
+    for key in ["mean", "area", "entropy", "border"] {
         assert!(found["mask"][key].as_f64().is_some_and(|value| (0.0..=1.0).contains(&value)), "{key}");
     }
     let ms = |key: &str| found["ms"][key].as_f64().unwrap();

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::evidence::BundleError;
 use crate::explain::{CompareError, ReferenceError, ReferenceErrorKind};
 use crate::model::{ModelError, ModelErrorKind};
 use crate::pipeline::RunError;
@@ -59,6 +60,9 @@ fn classify(error: &anyhow::Error) -> (Exit, Option<&'static str>) {
             || matches!(cause.downcast_ref(), Some(crate::sink::MqttError::Prefix(_)))
         {
             return plain(Exit::Usage);
+        }
+        if cause.is::<BundleError>() {
+            return plain(Exit::Io);
         }
         #[cfg(feature = "web")]
         if let Some(error) = cause.downcast_ref::<crate::sink::WebError>() {

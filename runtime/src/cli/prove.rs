@@ -24,8 +24,9 @@ pub(super) fn prove(args: &ProveArgs) -> anyhow::Result<Exit> {
             Ok(bundle) => bundle,
             // One bundle that cannot be read must not hide what the others prove.
             Err(fault) => {
-                say(format_args!("error: {fault}"));
-                last_fault = Some(fault);
+                if let Some(earlier) = last_fault.replace(fault) {
+                    say(format_args!("error: {earlier}"));
+                }
                 continue;
             }
         };
@@ -41,7 +42,10 @@ pub(super) fn prove(args: &ProveArgs) -> anyhow::Result<Exit> {
     }
     match last_fault {
         Some(fault) if read == 0 => Err(fault.into()),
-        Some(_) => Ok(Exit::Failed),
+        Some(fault) => {
+            say(format_args!("error: {fault}"));
+            Ok(Exit::Failed)
+        }
         None if proven => Ok(Exit::Ok),
         None => Ok(Exit::Failed),
     }
