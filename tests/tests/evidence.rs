@@ -63,7 +63,8 @@ fn a_bundle_gives_the_same_logits_from_the_masked_picture_alone() -> anyhow::Res
     );
     // The list is one that the usual tool reads.
     let words = ["-c", "--strict", "SHA256SUMS"];
-    let checked = std::process::Command::new("sha256sum").args(words).current_dir(&evidence.bundle).output()?;
+    let checked =
+        std::process::Command::new("sha256sum").args(words).current_dir(&evidence.bundle).output()?;
     assert!(checked.status.success());
     Ok(())
 }

@@ -173,7 +173,7 @@ fn understand(kind: u8, body: &[u8]) -> (Option<Heard>, Vec<u8>) {
         }
         12 => (None, vec![0xd0, 0]),
         14 => (Some(Heard::Disconnect), Vec::new()),
-        other => panic!("a packet of type {other}"),
+        other => unreachable!("a packet of type {other}"),
     }
 }
 

@@ -433,7 +433,7 @@ fn clients_beyond_the_limit_are_refused_until_there_is_room() -> anyhow::Result<
 #[test]
 fn a_run_with_open_streams_ends_at_once() -> anyhow::Result<()> {
     let page = open(SCENE)?;
-    let mut streams = vec![page.watch("/events")?, page.watch("/stream.mjpg")?, page.connect()?];
+    let mut streams = [page.watch("/events")?, page.watch("/stream.mjpg")?, page.connect()?];
     for stream in streams.iter_mut().take(2) {
         read_until(stream, |read| read.len() > 2000)?;
     }

@@ -17,6 +17,7 @@ pub use counters::{Counters, Counts};
 pub use prometheus::prometheus;
 pub use snapshot::{Last, ModelState, Quantiles, Snapshot, SourceState, ThermalState, TrustSummary};
 pub use thermal::{ThermalLimits, ThermalWatch};
+#[cfg(feature = "cli")]
 pub(crate) use thermal::{hottest, throttled};
 
 use crate::explain::Checks;

@@ -35,7 +35,7 @@ impl Value {
             Self::Switch(_) => "a boolean",
             Self::One(_) => "a text or a number",
             Self::Many(_) => "a list",
-            Self::Other(name) => *name,
+            Self::Other(name) => name,
         }
     }
 }
