@@ -192,6 +192,7 @@ pub(crate) struct Task<'a> {
     pub(crate) bias: *const i32,
     pub(crate) multipliers: *const f32,
     /// As in [`task::Task`](crate::task::Task).
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only the loops for x86-64 read it"))]
     pub(crate) bounded: bool,
     /// Channels to write: padded to 16.
     pub(crate) channels: usize,

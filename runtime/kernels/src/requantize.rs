@@ -68,11 +68,13 @@ impl Rounding {
     }
 
     /// The smallest byte.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only the loops for x86-64 read it"))]
     pub(crate) fn lowest(self) -> u8 {
         (self.low as i32 + self.zero_point) as u8
     }
 
     /// The largest byte.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only the loops for x86-64 read it"))]
     pub(crate) fn highest(self) -> u8 {
         (self.high as i32 + self.zero_point) as u8
     }

@@ -25,6 +25,7 @@ pub(crate) struct Task<'a> {
     pub(crate) column: usize,
     pub(crate) taps: &'a [usize],
     /// Bytes from the first tap of a window to each group of each tap: one loop instead of two keeps sums in registers.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only the loops for x86-64 read it"))]
     pub(crate) steps: &'a [u32],
     /// Input channels / 4, rounded up.
     pub(crate) groups: usize,
@@ -32,6 +33,7 @@ pub(crate) struct Task<'a> {
     pub(crate) bias: *const i32,
     pub(crate) multipliers: *const f32,
     /// Whether every sum times its multiplier fits into 32 bits, so that the conversion needs no clamp before it.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only the loops for x86-64 read it"))]
     pub(crate) bounded: bool,
     /// Columns of the output.
     pub(crate) width: usize,

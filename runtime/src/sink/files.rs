@@ -1,4 +1,4 @@
-//! Maps and inputs as files, to compare engines and to look at what the model saw.
+//! Maps, inputs and pictures as files, to compare engines and to look at what the model saw.
 
 use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
@@ -6,14 +6,40 @@ use std::path::{Path, PathBuf};
 use image::ImageFormat;
 
 use super::names::FrameNames;
-use super::{FrameResult, Sink, SinkError};
+use super::{FrameResult, Record, Sink, SinkError};
 use crate::storage::write_whole;
 
-/// Writes each map as 16-bit grey PNG of the model's input size: `<stem>.mask.png`, 65,535 = 1.0.
-pub struct MaskFiles {
+/// A folder that gets a file of one kind for each frame.
+pub(super) struct FrameFolder {
     folder: PathBuf,
+    kind: &'static str,
     names: FrameNames,
 }
+
+impl FrameFolder {
+    /// Makes the folder if it is not there. Files are called `<stem>.<kind>`.
+    pub(super) fn new(folder: &Path, kind: &'static str) -> Result<Self, SinkError> {
+        Ok(Self { folder: make(folder)?, kind, names: FrameNames::default() })
+    }
+
+    /// Writes the file of the frame that `record` is about, and gives its name.
+    pub(super) fn write(
+        &mut self,
+        record: &Record,
+        contents: io::Result<Vec<u8>>,
+    ) -> Result<String, SinkError> {
+        let stem = self.names.stem(&record.source, record.frame);
+        let path = self.folder.join(format!("{stem}.{}", self.kind));
+        let name = path.display().to_string();
+        match contents.and_then(|contents| write_whole(&path, &contents)) {
+            Ok(()) => Ok(name),
+            Err(fault) => Err(SinkError::new(name, fault)),
+        }
+    }
+}
+
+/// Writes each map as 16-bit grey PNG of the model's input size: `<stem>.mask.png`, 65,535 = 1.0.
+pub struct MaskFiles(FrameFolder);
 
 impl MaskFiles {
     /// Writes into `folder`, which is made if it is not there.
@@ -21,28 +47,21 @@ impl MaskFiles {
     /// # Errors
     /// The folder cannot be made.
     pub fn new(folder: &Path) -> Result<Self, SinkError> {
-        Ok(Self { folder: make(folder)?, names: FrameNames::default() })
+        FrameFolder::new(folder, "mask.png").map(Self)
     }
 }
 
 impl Sink for MaskFiles {
     fn accept(&mut self, result: &mut FrameResult) -> Result<(), SinkError> {
-        let record = &mut result.record;
-        let stem = self.names.stem(&record.source, record.frame);
-        let path = self.folder.join(format!("{stem}.mask.png"));
-        let mut png = Cursor::new(Vec::new());
-        let encoded = result.explanation.mask.to_gray16().write_to(&mut png, ImageFormat::Png);
-        let written = encoded.map_err(io::Error::other).and_then(|()| write_whole(&path, png.get_ref()));
-        record.mask_file = Some(note(&path, written)?);
+        let map = result.explanation.mask.to_gray16();
+        let png = png(|to| map.write_to(to, ImageFormat::Png));
+        result.record.mask_file = Some(self.0.write(&result.record, png)?);
         Ok(())
     }
 }
 
 /// Writes each input as raw little-endian f32 `[3, height, width]`, as the network got it: `<stem>.input.f32`.
-pub struct InputFiles {
-    folder: PathBuf,
-    names: FrameNames,
-}
+pub struct InputFiles(FrameFolder);
 
 impl InputFiles {
     /// Writes into `folder`, which is made if it is not there.
@@ -50,26 +69,20 @@ impl InputFiles {
     /// # Errors
     /// The folder cannot be made.
     pub fn new(folder: &Path) -> Result<Self, SinkError> {
-        Ok(Self { folder: make(folder)?, names: FrameNames::default() })
+        FrameFolder::new(folder, "input.f32").map(Self)
     }
 }
 
 impl Sink for InputFiles {
     fn accept(&mut self, result: &mut FrameResult) -> Result<(), SinkError> {
-        let record = &mut result.record;
-        let stem = self.names.stem(&record.source, record.frame);
-        let path = self.folder.join(format!("{stem}.input.f32"));
-        let bytes: Vec<u8> = result.tensor.iter().flat_map(|value| value.to_le_bytes()).collect();
-        record.input_file = Some(note(&path, write_whole(&path, &bytes))?);
+        let bytes = result.tensor.iter().flat_map(|value| value.to_le_bytes()).collect();
+        result.record.input_file = Some(self.0.write(&result.record, Ok(bytes))?);
         Ok(())
     }
 }
 
 /// Writes each answered picture as PNG, `<stem>.frame.png`: what a camera showed can be answered again.
-pub struct FrameFiles {
-    folder: PathBuf,
-    names: FrameNames,
-}
+pub struct FrameFiles(FrameFolder);
 
 impl FrameFiles {
     /// Writes into `folder`, which is made if it is not there.
@@ -77,35 +90,27 @@ impl FrameFiles {
     /// # Errors
     /// The folder cannot be made.
     pub fn new(folder: &Path) -> Result<Self, SinkError> {
-        Ok(Self { folder: make(folder)?, names: FrameNames::default() })
+        FrameFolder::new(folder, "frame.png").map(Self)
     }
 }
 
 impl Sink for FrameFiles {
     fn accept(&mut self, result: &mut FrameResult) -> Result<(), SinkError> {
-        let record = &mut result.record;
-        let stem = self.names.stem(&record.source, record.frame);
-        let path = self.folder.join(format!("{stem}.frame.png"));
-        let mut png = Cursor::new(Vec::new());
-        let encoded = result.picture.write_to(&mut png, ImageFormat::Png);
-        let written = encoded.map_err(io::Error::other).and_then(|()| write_whole(&path, png.get_ref()));
-        note(&path, written).map(drop)
+        let png = png(|to| result.picture.write_to(to, ImageFormat::Png));
+        self.0.write(&result.record, png).map(drop)
     }
+}
+
+fn png(write: impl FnOnce(&mut Cursor<Vec<u8>>) -> image::ImageResult<()>) -> io::Result<Vec<u8>> {
+    let mut png = Cursor::new(Vec::new());
+    write(&mut png).map_err(io::Error::other)?;
+    Ok(png.into_inner())
 }
 
 /// Makes the folder of a sink.
 pub(super) fn make(folder: &Path) -> Result<PathBuf, SinkError> {
     std::fs::create_dir_all(folder).map_err(|fault| SinkError::new(folder.display().to_string(), fault))?;
     Ok(folder.to_path_buf())
-}
-
-/// The name for the record, once the file is there.
-pub(super) fn note(path: &Path, written: io::Result<()>) -> Result<String, SinkError> {
-    let name = path.display().to_string();
-    match written {
-        Ok(()) => Ok(name),
-        Err(fault) => Err(SinkError::new(name, fault)),
-    }
 }
 
 #[cfg(test)]

@@ -1,24 +1,18 @@
 //! Pictures with the map and the class drawn in.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use image::codecs::jpeg::JpegEncoder;
-
-use super::files::{make, note};
+use super::files::FrameFolder;
 use super::label::draw_label;
-use super::names::FrameNames;
 use super::{FrameResult, Sink, SinkError};
-use crate::image::{OverlayStyle, draw_overlay};
-use crate::storage::write_whole;
+use crate::image::{OverlayStyle, draw_overlay, encode_jpeg};
 
 const QUALITY: u8 = 90;
 
 /// Writes each picture with its map as JPEG: `<stem>.overlay.jpg`.
 pub struct OverlayFiles {
-    folder: PathBuf,
+    files: FrameFolder,
     style: OverlayStyle,
-    names: FrameNames,
 }
 
 impl OverlayFiles {
@@ -27,7 +21,7 @@ impl OverlayFiles {
     /// # Errors
     /// The folder cannot be made.
     pub fn new(folder: &Path, style: OverlayStyle) -> Result<Self, SinkError> {
-        Ok(Self { folder: make(folder)?, style, names: FrameNames::default() })
+        Ok(Self { files: FrameFolder::new(folder, "overlay.jpg")?, style })
     }
 }
 
@@ -36,13 +30,8 @@ impl Sink for OverlayFiles {
         let mask = &result.explanation.mask;
         let mut drawn = draw_overlay(&result.picture, mask, result.region, &self.style);
         draw_label(&mut drawn, &caption(result));
-        let record = &mut result.record;
-        let stem = self.names.stem(&record.source, record.frame);
-        let path = self.folder.join(format!("{stem}.overlay.jpg"));
-        let mut jpeg = Vec::new();
-        let encoded = JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&drawn);
-        let written = encoded.map_err(io::Error::other).and_then(|()| write_whole(&path, &jpeg));
-        record.overlay_file = Some(note(&path, written)?);
+        let jpeg = encode_jpeg(&drawn, QUALITY);
+        result.record.overlay_file = Some(self.files.write(&result.record, jpeg)?);
         Ok(())
     }
 }
