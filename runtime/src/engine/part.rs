@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::options::{Kernels, Options};
 use super::plan::Plan;
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto, model_of};
-use super::session::input_shape;
 use crate::model::{ModelError, ModelFile};
 
 /// Name of the only input of every COMET graph.
@@ -60,6 +59,12 @@ impl DetectorSession {
     pub fn run(&self, left_out: &[f32]) -> Result<Vec<f32>, ModelError> {
         self.0.run(left_out)
     }
+}
+
+/// `[1, 3, height, width]`
+pub(super) fn input_shape(model: &ModelFile) -> [usize; 4] {
+    let preprocess = &model.manifest().preprocess;
+    [1, 3, preprocess.height as usize, preprocess.width as usize]
 }
 
 fn one_thread(model: &ModelFile) -> Result<Options, ModelError> {

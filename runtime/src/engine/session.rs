@@ -5,7 +5,7 @@ use std::time::Duration;
 use image::RgbImage;
 
 use super::options::Options;
-use super::part::without_detector;
+use super::part::{input_shape, without_detector};
 use super::plan::Plan;
 use super::report::PlanReport;
 use crate::image::{Mask, Preprocess};
@@ -160,12 +160,6 @@ impl Session {
     pub fn profile(&self, tensor: &[f32]) -> Result<Vec<(String, Duration)>, ModelError> {
         self.plan.profile(tensor).map_err(|fault| ModelError::engine(&self.name, fault))
     }
-}
-
-/// `[1, 3, height, width]`
-pub(super) fn input_shape(model: &ModelFile) -> [usize; 4] {
-    let preprocess = &model.manifest().preprocess;
-    [1, 3, preprocess.height as usize, preprocess.width as usize]
 }
 
 #[cfg(test)]

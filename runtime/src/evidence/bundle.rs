@@ -7,11 +7,11 @@ use std::path::{Component, Path, PathBuf};
 use image::{ImageFormat, RgbImage};
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Explanation;
 use crate::explain::masked;
 use crate::image::{ImageError, read_rgb};
 use crate::model::sha256_hex;
 use crate::monitor::ModelState;
-use crate::sink::FrameResult;
 use crate::storage::write_atomically;
 
 /// The bundle format that this version reads and writes.
@@ -116,20 +116,35 @@ pub struct Bundle {
     pub altered: Vec<String>,
 }
 
-/// Writes a bundle of `result` as a folder `name` below `folder`: it is there as a whole or not at all.
+/// An answer, and everything that it was made from.
+#[derive(Clone, Debug)]
+pub struct Exhibit<'a> {
+    /// The record of the frame, as in the JSON lines.
+    pub record: serde_json::Value,
+    /// The picture, upright.
+    pub picture: &'a RgbImage,
+    /// The source's own JPEG, if it gave one.
+    pub jpeg: Option<&'a [u8]>,
+    /// The model's input, `[3, height, width]`, normalised.
+    pub input: &'a [f32],
+    /// The model's own answer, not an average over frames.
+    pub explanation: &'a Explanation,
+}
+
+/// Writes a bundle of `exhibit` as a folder `name` below `folder`: it is there as a whole or not at all.
 ///
 /// # Errors
 /// A file cannot be written.
 pub fn write_bundle(
     folder: &Path,
     name: &str,
-    result: &FrameResult,
+    exhibit: &Exhibit<'_>,
     model: &ModelState,
     time: &str,
 ) -> Result<PathBuf, BundleError> {
     let place = folder.join(name);
     let draft = folder.join(format!(".{name}.{}.tmp", std::process::id()));
-    let written = write_files(&draft, result, model, time)
+    let written = write_files(&draft, exhibit, model, time)
         .and_then(|()| fs::rename(&draft, &place))
         .and_then(|()| fs::File::open(folder)?.sync_all());
     if let Err(error) = written {
@@ -140,9 +155,9 @@ pub fn write_bundle(
     Ok(place)
 }
 
-fn write_files(draft: &Path, result: &FrameResult, model: &ModelState, time: &str) -> io::Result<()> {
+fn write_files(draft: &Path, exhibit: &Exhibit<'_>, model: &ModelState, time: &str) -> io::Result<()> {
     fs::create_dir_all(draft)?;
-    let own = result.own_explanation();
+    let Explanation { mask, logits } = exhibit.explanation;
     let info = BundleInfo {
         format: BUNDLE_FORMAT,
         program: format!("comet-edge {}", env!("CARGO_PKG_VERSION")),
@@ -152,18 +167,18 @@ fn write_files(draft: &Path, result: &FrameResult, model: &ModelState, time: &st
         model_sha256: model.sha256.clone(),
         precision: model.precision.clone(),
         time: time.to_owned(),
-        record: serde_json::to_value(&result.record)?,
+        record: exhibit.record.clone(),
     };
     let mut files = vec![
         (INFO, serde_json::to_vec_pretty(&info)?),
-        (PICTURE, png(|to| result.picture.write_to(to, ImageFormat::Png))?),
-        (MAP_VIEW, png(|to| own.mask.to_gray8().write_to(to, ImageFormat::Png))?),
-        (INPUT, bytes(&result.tensor)),
-        (MAP, bytes(own.mask.values())),
-        (MASKED, bytes(&masked(&result.tensor, &own.mask))),
-        (LOGITS, bytes(&own.logits)),
+        (PICTURE, png(|to| exhibit.picture.write_to(to, ImageFormat::Png))?),
+        (MAP_VIEW, png(|to| mask.to_gray8().write_to(to, ImageFormat::Png))?),
+        (INPUT, bytes(exhibit.input)),
+        (MAP, bytes(mask.values())),
+        (MASKED, bytes(&masked(exhibit.input, mask))),
+        (LOGITS, bytes(logits)),
     ];
-    if let Some(jpeg) = &result.jpeg {
+    if let Some(jpeg) = exhibit.jpeg {
         files.push((OWN_JPEG, jpeg.to_vec()));
     }
     let mut sums = String::new();

@@ -7,5 +7,5 @@
 mod bundle;
 mod prove;
 
-pub use bundle::{BUNDLE_FORMAT, Bundle, BundleError, BundleErrorKind, BundleInfo, write_bundle};
+pub use bundle::{BUNDLE_FORMAT, Bundle, BundleError, BundleErrorKind, BundleInfo, Exhibit, write_bundle};
 pub use prove::{Proof, ProofStep, prove};

@@ -8,7 +8,7 @@ use super::files::make;
 use super::names::FrameNames;
 use super::stamp::Stamp;
 use super::{FrameResult, Sink, SinkError};
-use crate::evidence::write_bundle;
+use crate::evidence::{Exhibit, write_bundle};
 use crate::monitor::Monitor;
 
 /// Between two bundles that nobody asked for: a scene that fails its checks for hours must not fill the disk.
@@ -80,7 +80,14 @@ impl Sink for EvidenceFolder {
         let now = Stamp::of(SystemTime::now());
         let stem = self.names.stem(&result.record.source, result.record.frame);
         let bundle = format!("{}-{stem}", now.file_stem());
-        let written = write_bundle(&self.folder, &bundle, result, &model, &now.rfc3339());
+        let exhibit = Exhibit {
+            record: serde_json::to_value(&result.record).map_err(|error| fail(error.into()))?,
+            picture: &result.picture,
+            jpeg: result.jpeg.as_deref().map(Vec::as_slice),
+            input: &result.tensor,
+            explanation: result.own_explanation(),
+        };
+        let written = write_bundle(&self.folder, &bundle, &exhibit, &model, &now.rfc3339());
         let written = written.map_err(|error| fail(std::io::Error::other(error)))?;
         result.record.evidence = Some(written.display().to_string());
         Ok(())

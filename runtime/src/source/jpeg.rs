@@ -5,6 +5,8 @@
 const START: u8 = 0xD8;
 const END: u8 = 0xD9;
 const SCAN: u8 = 0xDA;
+/// Marker, length, and what stands about four components, in bytes (ITU-T T.81, B.2.3).
+const LONGEST_SCAN_HEADER: usize = 16;
 
 /// What a [`Walker`] found.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,6 +66,10 @@ impl Walker {
                 return Some(Step::Broken { resume: self.segment + 2 });
             }
             _ => match segment_end(bytes, at) {
+                // A longer one would swallow the pictures behind it.
+                SegmentEnd::At(end) if marker == SCAN && end - at > LONGEST_SCAN_HEADER => {
+                    return Some(Step::Broken { resume: self.segment + 2 });
+                }
                 SegmentEnd::At(end) => {
                     self.segment = at;
                     self.offset = end;
