@@ -25,6 +25,8 @@ pub mod image;
 pub mod model;
 pub mod monitor;
 pub mod pipeline;
+#[cfg(feature = "web")]
+mod priority;
 pub mod sink;
 mod slot;
 pub mod source;

@@ -25,6 +25,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use super::{FrameResult, Sink, SinkError};
 use crate::image::OverlayStyle;
 use crate::monitor::Monitor;
+use crate::priority::stand_back;
 use access::Access;
 use shown::{Checked, Pace, Recent, Shown};
 use stream::Part;
@@ -176,6 +177,7 @@ impl WebSink {
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = move || {
+            stand_back();
             runtime.block_on(async move {
                 tokio::spawn(server::serve(listener, web, clients));
                 // An error is what is waited for: the sender is dropped, never used.
