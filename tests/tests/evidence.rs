@@ -118,6 +118,32 @@ fn a_changed_number_fails_the_step_that_it_belongs_to() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_record_that_names_another_class_is_not_proven() -> anyhow::Result<()> {
+    let evidence = evidence()?;
+    let path = evidence.bundle.join("evidence.json");
+    let text = fs::read_to_string(&path)?;
+    let altered = text.replace("\"class\": \"0\"", "\"class\": \"7\"");
+    assert_ne!(text, altered);
+    fs::write(&path, altered)?;
+    sum_again(&evidence.bundle)?;
+    let line = prove(&evidence.bundle, "hands.int8.onnx")?.run()?.ends_with(1)?.json()?;
+    assert_eq!(failing(&line), ["the logits give the record's class"]);
+    Ok(())
+}
+
+#[test]
+fn a_bundle_of_a_board_that_chose_float_is_run_again_in_float() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let picture = repository().join("calib/hands/images/0/0000.png");
+    let program = comet_edge("predict --json --model")?.arg(shipped_model("hands.int8.onnx"));
+    let program = program.words("--evidence").arg(folder.path()).arg(&picture);
+    let answer = program.env("COMET_EDGE_KERNEL", "float").run()?.succeeds()?.json()?;
+    let bundle = PathBuf::from(answer["evidence"].as_str().unwrap_or_default());
+    assert_eq!(prove(&bundle, "hands.int8.onnx")?.run()?.succeeds()?.json()?["proven"], true);
+    Ok(())
+}
+
+#[test]
 fn another_model_proves_nothing() -> anyhow::Result<()> {
     let evidence = evidence()?;
     let line = prove(&evidence.bundle, "plants.int8.onnx")?.run()?.ends_with(1)?.json()?;

@@ -24,14 +24,24 @@ pub(super) struct Reload {
     /// Set while one is under way: a second SIGHUP meanwhile changes nothing.
     pub(super) busy: Arc<AtomicBool>,
     pub(super) ready: Readiness,
+    /// The user asked for checks: a model that cannot be checked is refused.
+    pub(super) checks_wanted: bool,
 }
 
 impl Reload {
-    /// Reads the files and prepares them.
+    /// Reads the files and prepares them. A model whose parts cannot be told apart runs without checks, unless the user
+    /// asked for them.
     pub(super) fn prepare(&self) -> Result<Inference, ModelError> {
         let model = model::read(self.model.as_deref(), self.skip_hash)?;
         let reference = self.reference.as_deref().map(ModelFile::read).transpose()?;
-        Inference::with_options(&model, reference.as_ref(), self.options.clone())
+        let fault = match Inference::with_options(&model, reference.as_ref(), self.options.clone()) {
+            Err(fault) if !self.checks_wanted => fault,
+            prepared => return prepared,
+        };
+        let options = InferenceOptions { check_every: 0, ..self.options.clone() };
+        let inference = Inference::with_options(&model, None, options)?;
+        say(format_args!("explanations are not checked: {fault}"));
+        Ok(inference)
     }
 
     /// Begins to exchange the model, on a thread of its own: preparing takes a while, and signals must be heard.

@@ -15,7 +15,7 @@ use super::run_sinks::open_outputs;
 use super::signals::SignalWatch;
 use crate::explain::TrustLimits;
 use crate::monitor::{ThermalLimits, ThermalWatch};
-use crate::pipeline::{Inference, InferenceOptions, RunControl, RunOptions, run as run_pipeline};
+use crate::pipeline::{InferenceOptions, RunControl, RunOptions, run as run_pipeline};
 use crate::source::{CameraOptions, OpenOptions, SourceSpec};
 
 /// Every how many answers the explanation is checked: three more runs of the network each, so that the checks cost less
@@ -30,7 +30,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let reload = reload(args, &control, &ready);
     let again = reload.clone();
     let signals = SignalWatch::start(&control.stop, move || again.begin())?;
-    let mut inference = prepare(args, &reload)?;
+    let mut inference = reload.prepare()?;
     let spec = args.source.clone().unwrap_or(SourceSpec::Camera(args.camera.unwrap_or(0)));
     let notifier = Notifier::from_env(&control.monitor, &control.stop, &ready)
         .context("cannot tell the service manager")?;
@@ -93,30 +93,15 @@ fn reload(args: &RunArgs, control: &RunControl, ready: &Readiness) -> Reload {
             top_k: usize::from(args.outputs.top_k),
             limits,
             abstain_below: trust.abstain_below.map(|p| p as f32),
-            smoothing: trust.smooth.map(|weight| weight as f32),
+            smoothing: trust.smooth.filter(|weight| *weight > 0.0).map(|weight| weight as f32),
             check_every: trust.check_every.unwrap_or(usual_spacing),
         },
         exchange: control.exchange.clone(),
         monitor: Arc::clone(&control.monitor),
         busy: Arc::new(AtomicBool::new(false)),
         ready: ready.clone(),
+        checks_wanted: trust.check_every.is_some() || trust.reference.is_some(),
     }
-}
-
-/// A model whose parts cannot be told apart runs all the same, without checks, unless the user asked for them.
-fn prepare(args: &RunArgs, reload: &Reload) -> anyhow::Result<Inference> {
-    let prepared = reload.prepare();
-    let Err(fault) = prepared else {
-        return Ok(prepared?);
-    };
-    if args.trust.check_every.is_some() || args.trust.reference.is_some() {
-        return Err(fault.into());
-    }
-    let options = InferenceOptions { check_every: 0, ..reload.options.clone() };
-    let unchecked = Reload { options, ..reload.clone() };
-    let inference = unchecked.prepare()?;
-    say(format_args!("explanations are not checked: {fault}"));
-    Ok(inference)
 }
 
 fn camera_options(args: &RunArgs) -> CameraOptions {

@@ -1,7 +1,7 @@
 //! Where the results of a run go.
 
-use std::fs::OpenOptions as FileOptions;
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::sink::{
 use crate::source::SourceSpec;
 
 /// How long files wait for a slow disk, for each frame.
-const PATIENCE: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Opens everything that the arguments ask for, in the order in which it takes a result. Sinks that write files come first: they note them in the record that
 /// is printed, recorded and shown.
@@ -31,7 +31,9 @@ pub(super) fn open_outputs(
     if let Some(folder) = &args.trust.evidence {
         let monitor = Arc::clone(&control.monitor);
         let limit = args.trust.evidence_limit;
-        sinks.push(Box::new(EvidenceFolder::new(folder, EvidenceOf::Flagged, limit, monitor)?));
+        sinks.push(Box::new(
+            EvidenceFolder::new(folder, EvidenceOf::Flagged, limit, monitor)?.reporting(|text| say(text)),
+        ));
     }
     sinks.extend(printers(args)?);
     if let Some(folder) = &args.recording.record {
@@ -81,12 +83,25 @@ fn printers(args: &RunArgs) -> Result<Vec<Box<dyn Sink>>, SinkError> {
 }
 
 /// Appends, so that a service that starts again keeps what it has written.
-fn append_to(file: &Path) -> Result<JsonLines<std::fs::File>, SinkError> {
+fn append_to(file: &Path) -> Result<JsonLines<File>, SinkError> {
     let name = file.display().to_string();
-    match FileOptions::new().create(true).append(true).open(file) {
+    let opened = File::options().create(true).read(true).append(true).open(file);
+    let opened = opened.and_then(|mut opened| end_last_line(&mut opened).map(|()| opened));
+    match opened {
         Ok(opened) => Ok(JsonLines::new(name, opened)),
         Err(fault) => Err(SinkError::new(name, fault)),
     }
+}
+
+/// A power cut may have left half a line, which must not take the next one with it. Pipes and terminals have no last line.
+fn end_last_line(file: &mut File) -> std::io::Result<()> {
+    if !file.metadata()?.is_file() || file.metadata()?.len() == 0 {
+        return Ok(());
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
 }
 
 #[cfg(feature = "web")]

@@ -8,6 +8,8 @@ use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
+use crate::source::kill_programs;
+
 /// Exit code of a program that was interrupted, as shells have it.
 const INTERRUPTED: i32 = 130;
 
@@ -34,6 +36,7 @@ impl SignalWatch {
                 if signal == SIGHUP {
                     reload();
                 } else if std::mem::replace(&mut asked, true) {
+                    kill_programs();
                     std::process::exit(INTERRUPTED);
                 } else {
                     stop.store(true, Ordering::Relaxed);

@@ -1,9 +1,10 @@
 //! Running a bundle again.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Bundle;
-use crate::engine::{PredictorSession, Session};
+use crate::engine::{Kernels, Options, PredictorSession, Session, Tier};
 use crate::explain::masked;
 use crate::image::Mask;
 use crate::model::{ModelError, ModelFile, Precision};
@@ -33,17 +34,20 @@ pub struct Proof {
 
 /// Runs `model` on what `bundle` holds and compares every step with what the bundle says.
 ///
-/// With an int8 model everything must be equal bit for bit, on any processor; a float model is given a tolerance of
-/// 0.001 where a network runs.
+/// With an int8 model on integer kernels everything must be equal bit for bit, on any processor; where floats were
+/// multiplied, a network's answers are given a tolerance of 0.001.
 ///
 /// # Errors
 /// The model cannot be prepared or run. A bundle that does not fit the model is no error: it is not proven.
 pub fn prove(bundle: &Bundle, model: &ModelFile) -> Result<Proof, ModelError> {
     let manifest = model.manifest();
-    let tolerance = match manifest.precision {
-        Precision::Int8 => 0.0,
-        Precision::Float32 => FLOAT_TOLERANCE,
-    };
+    let kernels = kernels(bundle);
+    let integers = manifest.precision == Precision::Int8 && matches!(kernels, Kernels::Tier(_));
+    let tolerance = if integers { 0.0 } else { FLOAT_TOLERANCE };
+    let mut options = Options::threads(1).map_err(|fault| model.error(fault))?;
+    if options.kernels == Kernels::Auto {
+        options.kernels = kernels;
+    }
     let mut steps = vec![files(bundle), same_model(bundle, model)];
     let (width, height) = (manifest.preprocess.width as usize, manifest.preprocess.height as usize);
     let fits = bundle.input.len() == 3 * width * height && bundle.masked.len() == bundle.input.len();
@@ -51,17 +55,49 @@ pub fn prove(bundle: &Bundle, model: &ModelFile) -> Result<Proof, ModelError> {
     if let Some(map) = map {
         let input = manifest.preprocess.tensor(&bundle.picture);
         steps.push(compare("the picture gives the model's input", &bundle.input, &input, 0.0));
-        let answer = Session::new(model)?.run(&bundle.input)?;
+        let answer = Session::with_options(model, options)?.run(&bundle.input)?;
         steps.push(compare("the selector draws the map", &bundle.mask, answer.mask.values(), tolerance));
         let shown = masked(&bundle.input, &map);
         steps.push(compare("input times map is what the predictor saw", &bundle.masked, &shown, 0.0));
-        let logits = PredictorSession::new(model)?.run(&bundle.masked)?;
+        let logits = PredictorSession::with_options(model, options)?.run(&bundle.masked)?;
         steps.push(compare("the masked picture alone gives the logits", &bundle.logits, &logits, tolerance));
+        steps.extend(named(bundle, &manifest.classes));
     } else {
         let found = format!("the bundle's input, map or masked input is not of {width} x {height} pixels");
         steps.push(ProofStep { what: "the sizes fit the model", holds: false, found });
     }
     Ok(Proof { proven: steps.iter().all(|step| step.holds), steps })
+}
+
+/// Kernels of the kind that the answer came from, and not whichever happen to be faster here: a board without dot
+/// products may have chosen, by timing, to run an int8 file without its quantization.
+fn kernels(bundle: &Bundle) -> Kernels {
+    match bundle.info.kernels.as_str() {
+        "float" => Kernels::Float,
+        "tract" => Kernels::Tract,
+        _ => Kernels::Tier(Tier::detect()),
+    }
+}
+
+/// Whether the record names the likeliest class. An average over frames cannot be held against one of them.
+fn named(bundle: &Bundle, classes: &[String]) -> Option<ProofStep> {
+    let record = &bundle.info.record;
+    if record.get("smoothed").and_then(Value::as_bool) == Some(true) {
+        return None;
+    }
+    let index = record.get("index").and_then(Value::as_u64).and_then(|index| usize::try_from(index).ok());
+    let class = record.get("class").and_then(Value::as_str);
+    let best = bundle.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let holds = match (index, class) {
+        // Withheld, or not valid.
+        (None, None) => true,
+        (Some(index), Some(class)) => {
+            bundle.logits.get(index) == Some(&best) && classes.get(index).is_some_and(|name| name == class)
+        }
+        _ => false,
+    };
+    let found = format!("it says {}", class.unwrap_or("no class"));
+    Some(ProofStep { what: "the logits give the record's class", holds, found })
 }
 
 fn files(bundle: &Bundle) -> ProofStep {

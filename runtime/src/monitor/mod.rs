@@ -11,7 +11,7 @@ mod window;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use counters::{Counters, Counts};
 pub use prometheus::prometheus;
@@ -102,7 +102,10 @@ impl Monitor {
 
     /// The source stalled or broke off.
     pub fn interrupted(&self, fault: &str) {
-        self.lock().outage = Some((Instant::now(), fault.to_owned()));
+        let mut state = self.lock();
+        // Another fault before the next frame belongs to the same outage.
+        let since = state.outage.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+        state.outage = Some((since, fault.to_owned()));
     }
 
     /// The source gives frames again.
@@ -115,6 +118,11 @@ impl Monitor {
         let mut state = self.lock();
         let known = !state.model.sha256.is_empty();
         let reloads = state.model.reloads + u64::from(known);
+        if known {
+            // What was measured of the old model says nothing about this one.
+            state.trust.forget();
+            state.inference = Window::default();
+        }
         state.model = ModelState { reloads, reload_fault: None, ..model };
     }
 
@@ -220,11 +228,6 @@ impl Monitor {
         }
     }
 
-    /// How long the network takes, from the last answers; zero before the first one.
-    pub fn usual_inference(&self) -> Duration {
-        Duration::from_secs_f64(self.lock().inference.quantiles().p50.max(0.0) / 1000.0)
-    }
-
     /// A thread that panicked while it held the lock has left whole values.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -256,7 +259,6 @@ mod tests {
         let snapshot = monitor.snapshot();
         assert_eq!((snapshot.inference_ms.p50, snapshot.latency_ms.p50), (20.0, 40.0));
         assert_eq!(snapshot.last.map(|last| last.frame), Some(2));
-        assert_eq!(monitor.usual_inference(), Duration::from_millis(20));
         assert_eq!(monitor.progress(), 3);
     }
 

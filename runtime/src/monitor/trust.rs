@@ -10,11 +10,14 @@ const LAST: usize = 64;
 /// Fewer checks than this raise no alarm: one bad frame is none.
 const LEAST: usize = 8;
 
+/// What is wrong, and the sentence with its numbers.
+type Alarm = (&'static str, String);
+
 #[derive(Debug)]
 pub(super) struct RollingTrust {
     checks: VecDeque<Checks>,
     checked: u64,
-    alarms: Vec<String>,
+    alarms: Vec<Alarm>,
     pub(super) min_share: f64,
 }
 
@@ -31,12 +34,19 @@ impl RollingTrust {
         self.checks.truncate(LAST - 1);
         self.checks.push_front(*checks);
         self.checked += 1;
-        let before = self.alarms.len();
-        self.alarms = self.alarms();
-        self.alarms.len() > before
+        let now = self.failing();
+        let before = std::mem::replace(&mut self.alarms, now);
+        self.alarms.iter().any(|(what, _)| before.iter().all(|(known, _)| known != what))
     }
 
-    fn alarms(&self) -> Vec<String> {
+    /// Begins anew: another model answers.
+    pub(super) fn forget(&mut self) {
+        self.checks.clear();
+        self.alarms.clear();
+    }
+
+    /// What is wrong too often, and a sentence about it.
+    fn failing(&self) -> Vec<Alarm> {
         if self.checks.len() < LEAST {
             return Vec::new();
         }
@@ -52,7 +62,9 @@ impl RollingTrust {
         let n = self.checks.len();
         let failing = shares.into_iter().filter(|(share, _)| *share < self.min_share);
         failing
-            .map(|(share, what)| format!("{what}: {:.0} % of the last {n} checks", 100.0 * (1.0 - share)))
+            .map(|(share, what)| {
+                (what, format!("{what}: {:.0} % of the last {n} checks", 100.0 * (1.0 - share)))
+            })
             .collect()
     }
 
@@ -74,7 +86,7 @@ impl RollingTrust {
             drift_iou: self.mean(|checks| checks.drift.map(|drift| drift.iou)),
             drift_pearson: self.mean(|checks| checks.drift.map(|drift| drift.pearson)),
             drift_agreement: self.mean(|checks| checks.drift.map(|drift| f64::from(drift.same_class))),
-            alarms: self.alarms.clone(),
+            alarms: self.alarms.iter().map(|(_, sentence)| sentence.clone()).collect(),
         }
     }
 }

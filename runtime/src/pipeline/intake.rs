@@ -81,8 +81,9 @@ impl Intake {
                 skipped(&self.control, &self.skips, self.report, source, reason);
             }
             Recovery::Reconnecting => {
-                self.interrupted = true;
-                self.control.counters.stalls.add_one();
+                if !std::mem::replace(&mut self.interrupted, true) {
+                    self.control.counters.stalls.add_one();
+                }
                 self.control.monitor.interrupted(&reason);
                 (self.report)(&Notice::Interrupted { source, reason });
             }

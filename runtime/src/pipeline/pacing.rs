@@ -9,23 +9,44 @@ const TICK: Duration = Duration::from_millis(50);
 /// Least time between two answers on a hot board, by step; the first step is half of the speed instead.
 const HOT: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1000)];
 
+/// A longer time between two answers was an outage.
+const LONGEST_PACE: Duration = Duration::from_secs(1);
+
 /// Keeps a least time between the beginnings of two answers.
 #[derive(Debug)]
 pub(super) struct Pacing {
     spacing: Duration,
     last: Option<Instant>,
+    /// Time between two answers at full speed: what a camera gives, or what the network takes.
+    natural: Duration,
 }
 
 impl Pacing {
     /// At most `max_fps` answers a second.
     pub(super) fn new(max_fps: Option<f64>) -> Self {
         let spacing = max_fps.filter(|fps| *fps > 0.0).map(|fps| Duration::try_from_secs_f64(1.0 / fps));
-        Self { spacing: spacing.and_then(Result::ok).unwrap_or_default(), last: None }
+        Self {
+            spacing: spacing.and_then(Result::ok).unwrap_or_default(),
+            last: None,
+            natural: Duration::ZERO,
+        }
     }
 
-    /// Waits until the next answer may begin, on a board that is slowed down by `step` and usually takes `usual`.
-    pub(super) fn wait(&mut self, step: u8, usual: Duration, stop: &AtomicBool) {
-        let spacing = self.spacing.max(slowed(step, usual));
+    /// An answer begins, on a board that is slowed down by `step`.
+    pub(super) fn begin(&mut self, step: u8) {
+        let now = Instant::now();
+        if step == 0
+            && let Some(last) = self.last
+        {
+            // An outage is no pace.
+            self.natural = now.saturating_duration_since(last).min(LONGEST_PACE).max(self.spacing);
+        }
+        self.last = Some(now);
+    }
+
+    /// Waits until the next answer may begin; `alive` is called while it waits.
+    pub(super) fn wait(&self, step: u8, stop: &AtomicBool, alive: impl Fn()) {
+        let spacing = self.spacing.max(slowed(step, self.natural));
         while let Some(last) = self.last
             && !stop.load(Ordering::Relaxed)
         {
@@ -33,9 +54,9 @@ impl Pacing {
             if left.is_zero() {
                 break;
             }
+            alive();
             sleep(left.min(TICK));
         }
-        self.last = Some(Instant::now());
     }
 }
 
@@ -58,9 +79,10 @@ mod tests {
         let mut pacing = Pacing::new(Some(50.0));
         let begun = Instant::now();
         for _ in 0..4 {
-            pacing.wait(0, Duration::ZERO, &stop);
+            pacing.begin(0);
+            pacing.wait(0, &stop, || {});
         }
-        assert!(begun.elapsed() >= Duration::from_millis(60));
+        assert!(begun.elapsed() >= Duration::from_millis(80));
     }
 
     #[test]
@@ -71,8 +93,8 @@ mod tests {
         let stop = AtomicBool::new(true);
         let mut pacing = Pacing::new(Some(0.001));
         let begun = Instant::now();
-        pacing.wait(0, usual, &stop);
-        pacing.wait(0, usual, &stop);
+        pacing.begin(0);
+        pacing.wait(0, &stop, || {});
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
 }

@@ -128,9 +128,19 @@ pub fn run(
     let ended = if live { run.follow(intake) } else { run.pull(intake) };
     control.stop.store(true, Ordering::Relaxed);
     timer.finish();
-    let finished = run.sinks.iter_mut().map(|sink| sink.finish().map_err(RunError::Sink));
     // Every sink is finished, whatever the others say; the first fault is the one to tell.
-    let faults: Vec<RunError> = [ended].into_iter().chain(finished).filter_map(Result::err).collect();
+    let mut faults: Vec<RunError> = ended.err().into_iter().collect();
+    for sink in run.sinks.iter_mut() {
+        match sink.finish() {
+            Ok(()) => {}
+            // What may be lost on the way may be lost at the end, too.
+            Err(fault) if options.keep_going && !fault.is_broken_pipe() => {
+                control.counters.sink_failures.add_one();
+                (options.report)(&Notice::NotWritten { reason: fault.to_string(), unsaid: 0 });
+            }
+            Err(fault) => faults.push(fault.into()),
+        }
+    }
     let broken_pipe = |fault: &RunError| matches!(fault, RunError::Sink(sink) if sink.is_broken_pipe());
     match faults.into_iter().find(|fault| !broken_pipe(fault)) {
         Some(fault) => Err(fault),
@@ -210,11 +220,14 @@ impl Run<'_, '_> {
 
     fn answer(&mut self, frame: Frame) -> Result<(), RunError> {
         self.exchange();
+        self.pacing.begin(self.control.monitor.thermal_step());
         let mut result = match self.inference.answer(frame) {
             Ok(result) => result,
             Err(AnswerError::Picture(error)) => {
                 let (source, reason) = (error.name, error.kind.to_string());
                 skipped(self.control, &self.skips, self.options.report, source, reason);
+                // A camera that gives damaged frames only is no hang either.
+                self.control.monitor.alive();
                 return Ok(());
             }
             Err(AnswerError::Model(error)) => return Err(error.into()),
@@ -234,8 +247,10 @@ impl Run<'_, '_> {
                 Err(fault) => return Err(fault.into()),
             }
         }
-        let monitor = &self.control.monitor;
-        self.pacing.wait(monitor.thermal_step(), monitor.usual_inference(), &self.control.stop);
+        if !self.is_over() {
+            let monitor = &self.control.monitor;
+            self.pacing.wait(monitor.thermal_step(), &self.control.stop, || monitor.alive());
+        }
         Ok(())
     }
 

@@ -31,6 +31,8 @@ pub struct EvidenceFolder {
     monitor: Arc<Monitor>,
     names: FrameNames,
     last: Option<Instant>,
+    full: bool,
+    report: fn(&str),
 }
 
 impl EvidenceFolder {
@@ -45,7 +47,14 @@ impl EvidenceFolder {
         limit: usize,
         monitor: Arc<Monitor>,
     ) -> Result<Self, SinkError> {
-        Ok(Self { folder: make(folder)?, of, limit, monitor, names: FrameNames::default(), last: None })
+        let (folder, names) = (make(folder)?, FrameNames::default());
+        Ok(Self { folder, of, limit, monitor, names, last: None, full: false, report: |_| {} })
+    }
+
+    /// Tells, once, that the limit is reached.
+    pub fn reporting(mut self, report: fn(&str)) -> Self {
+        self.report = report;
+        self
     }
 
     fn is_due(&mut self, flagged: bool) -> bool {
@@ -72,10 +81,16 @@ impl Sink for EvidenceFolder {
         let name = self.folder.display().to_string();
         let fail = |fault| SinkError::new(&name, fault);
         if !self.has_room().map_err(fail)? {
-            let text =
-                format!("it holds {} bundles already: move some away, or raise --evidence-limit", self.limit);
-            return Err(fail(std::io::Error::other(text)));
+            if !std::mem::replace(&mut self.full, true) {
+                let limit = self.limit;
+                let advice = "move some away, or raise --evidence-limit";
+                (self.report)(&format!(
+                    "{name}: no more evidence is kept, there are {limit} bundles: {advice}"
+                ));
+            }
+            return Ok(());
         }
+        self.full = false;
         let model = self.monitor.snapshot().model;
         let now = Stamp::of(SystemTime::now());
         let stem = self.names.stem(&result.record.source, result.record.frame);

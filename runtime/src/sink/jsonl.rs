@@ -9,27 +9,34 @@ pub struct JsonLines<W> {
     name: String,
     writer: W,
     line: Vec<u8>,
+    /// The last line may have been cut off by a full disk.
+    torn: bool,
 }
 
 impl<W: Write> JsonLines<W> {
     /// Writes to `writer`; `name` is for messages.
     pub fn new(name: impl Into<String>, writer: W) -> Self {
-        Self { name: name.into(), writer, line: Vec::new() }
+        Self { name: name.into(), writer, line: Vec::new(), torn: false }
     }
 }
 
 impl<W: Write> Sink for JsonLines<W> {
     fn accept(&mut self, result: &mut FrameResult) -> Result<(), SinkError> {
         self.line.clear();
-        serde_json::to_writer(&mut self.line, &result.record)
+        if self.torn {
+            // Half a line must not take the next one with it.
+            self.line.push(b'\n');
+        }
+        let written = serde_json::to_writer(&mut self.line, &result.record)
             .map_err(std::io::Error::from)
             // One write, so that a full disk costs whole lines.
             .and_then(|()| {
                 self.line.push(b'\n');
                 self.writer.write_all(&self.line)
             })
-            .and_then(|()| self.writer.flush())
-            .map_err(|fault| SinkError::new(&self.name, fault))
+            .and_then(|()| self.writer.flush());
+        self.torn = written.is_err();
+        written.map_err(|fault| SinkError::new(&self.name, fault))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The driver can hold a thread for ever, so nobody waits for that thread without a time limit.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::devices::{describe_devices, video_devices};
 use super::error::{SourceError, SourceErrorKind};
-use super::spec::CameraOptions;
+use super::spec::{CameraOptions, resolve};
 use super::worker::{Event, OPENING, Worker};
 use super::{Frame, Source, negotiate};
 use crate::guard::guarded;
@@ -24,6 +25,8 @@ const MOST_STUCK: usize = 4;
 /// A camera that is read through V4L2.
 pub struct CameraSource {
     index: u32,
+    /// What the number is looked up by each time it is opened: another camera may have it by then.
+    link: Option<PathBuf>,
     name: String,
     options: CameraOptions,
     stop: Arc<AtomicBool>,
@@ -54,8 +57,30 @@ impl CameraSource {
     /// # Errors
     /// The camera is absent, busy, forbidden, or speaks no format that can be decoded.
     pub fn open(index: u32, options: CameraOptions, stop: Arc<AtomicBool>) -> Result<Self, SourceError> {
+        Self::open_at(index, None, options, stop)
+    }
+
+    /// Opens the camera behind a link such as `/dev/v4l/by-id/...`, and follows the link when it is opened again.
+    ///
+    /// # Errors
+    /// As [`CameraSource::open`], or the link leads to no camera.
+    pub fn open_link(
+        link: &Path,
+        options: CameraOptions,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, SourceError> {
+        Self::open_at(resolve(link)?, Some(link.to_path_buf()), options, stop)
+    }
+
+    fn open_at(
+        index: u32,
+        link: Option<PathBuf>,
+        options: CameraOptions,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, SourceError> {
         let mut camera = Self {
             index,
+            link,
             name: format!("camera{index}"),
             options,
             stop,
@@ -77,6 +102,9 @@ impl CameraSource {
     }
 
     fn start(&mut self) -> Result<(), String> {
+        if let Some(link) = &self.link {
+            self.index = resolve(link).map_err(|error| error.kind.to_string())?;
+        }
         let mut worker = Worker::start(self.index, self.options)?;
         let opened = worker.wait_until_open(&self.stop);
         match opened {

@@ -65,7 +65,9 @@ impl Frame {
     pub fn into_jpeg(self) -> Option<Vec<u8>> {
         match self.picture {
             Pixels::Encoded(bytes) if jpeg::is_jpeg(&bytes) => {
-                Some(huffman::with_tables(&bytes).into_owned())
+                // What cameras and editors put behind the end of a file is no part of the picture.
+                let picture = jpeg::whole(&bytes).unwrap_or(&bytes);
+                Some(huffman::with_tables(picture).into_owned())
             }
             _ => None,
         }

@@ -154,7 +154,6 @@ pub(super) fn is_cut_off(bytes: &[u8]) -> bool {
 }
 
 /// The picture without what stands behind it: camera buffers have a stale tail.
-#[cfg_attr(not(feature = "camera"), allow(dead_code, reason = "only cameras need it"))]
 pub(super) fn whole(bytes: &[u8]) -> Option<&[u8]> {
     match Walker::default().advance(bytes) {
         Step::End(length) => bytes.get(..length),

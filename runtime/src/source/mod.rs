@@ -43,6 +43,8 @@ pub use error::{GRAMMAR, Recovery, SourceError, SourceErrorKind};
 pub use files::{FilesSource, MAX_PICTURE_BYTES, expand, has_picture_extension, pictures_in};
 pub use frame::{Frame, Pixels};
 pub use mjpeg::{MAX_FRAME_BYTES, MjpegReader};
+#[cfg(feature = "cli")]
+pub(crate) use program::kill_programs;
 pub use raw::{Layout, RawPicture, ValueRange};
 pub use spec::{CameraOptions, OpenOptions, SourceSpec};
 pub use stdin::InterruptibleReader;

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,18 @@ const GRACE: Duration = Duration::from_millis(300);
 /// How long the system may take to clear a killed program away.
 const CLEARING: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_millis(5);
+
+/// Groups of the programs that run now.
+static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// Kills all started programs, for a program that ends without further ado.
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command line ends so"))]
+pub(crate) fn kill_programs() {
+    for group in GROUPS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        // It may have ended by itself.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
 
 /// A started program, in a process group of its own. Dropping it ends the group: SIGTERM, and SIGKILL for
 /// what is left 300 ms later. Only a process that has left the group outlives it.
@@ -37,6 +50,7 @@ impl Program {
             // Ctrl-C in a terminal goes to a whole group, and is for us alone.
             .process_group(0)
             .spawn()?;
+        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).push(Pid::from_child(&child));
         let (output, errors) = (child.stdout.take(), child.stderr.take());
         // From here on, a fault ends the program again.
         let mut program = Self { name: line.name(), child, messages: None, is_over: false };
@@ -74,6 +88,8 @@ impl Program {
                 self.has_ended_within(GRACE);
             }
             let _ = kill_process_group(group, Signal::KILL);
+            // Before it is reaped: afterwards the number may belong to others.
+            GROUPS.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != group);
         }
         self.reap()
     }

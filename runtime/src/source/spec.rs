@@ -160,7 +160,7 @@ impl SourceSpec {
     pub fn open(&self, options: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
         match self {
             Self::Camera(index) => open_camera(*index, options),
-            Self::CameraLink(link) => open_camera(resolve(link)?, options),
+            Self::CameraLink(link) => open_link(link, options),
             Self::Csi(index) => open_csi(*index, options),
             Self::Address(address) => open_address(address, options),
             Self::Command(command) => open_command(command, options),
@@ -190,6 +190,10 @@ fn open_path(path: &Path, options: &OpenOptions) -> Result<Box<dyn Source>, Sour
     }
     if !path.exists() {
         return Err(SourceError::new(name, SourceErrorKind::NotFound));
+    }
+    if !path.is_file() {
+        let fault = "it is no regular file; a pipe is read with 'exec:cat PIPE'";
+        return Err(not_opened(&name, fault.into()));
     }
     if is_video(path) {
         let line = commands::video(path, options.live).map_err(|fault| not_opened(&name, fault))?;
@@ -276,13 +280,24 @@ fn open_camera(index: u32, options: &OpenOptions) -> Result<Box<dyn Source>, Sou
     Ok(Box::new(camera))
 }
 
+#[cfg(feature = "camera")]
+fn open_link(link: &Path, options: &OpenOptions) -> Opened {
+    let stop = Arc::clone(&options.stop);
+    Ok(Box::new(super::camera::CameraSource::open_link(link, options.camera, stop)?))
+}
+
+#[cfg(not(feature = "camera"))]
+fn open_link(link: &Path, options: &OpenOptions) -> Opened {
+    open_camera(resolve(link)?, options)
+}
+
 #[cfg(not(feature = "camera"))]
 fn open_camera(index: u32, _: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
     Err(SourceError::new(format!("camera{index}"), SourceErrorKind::NoCameraSupport))
 }
 
 /// The number behind a link: the camera library takes numbers only.
-fn resolve(link: &Path) -> Result<u32, SourceError> {
+pub(super) fn resolve(link: &Path) -> Result<u32, SourceError> {
     let name = link.display().to_string();
     let node = link.canonicalize().map_err(|error| SourceError::new(&name, error))?;
     let number = node.file_name().and_then(|node| node.to_str()?.strip_prefix("video")?.parse().ok());

@@ -17,6 +17,7 @@ const POLL: Duration = Duration::from_millis(100);
 const FIRST_FRAME: Duration = Duration::from_secs(10);
 /// How long each further one may take.
 const NEXT_FRAME: Duration = Duration::from_secs(2);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(60);
 /// The pause between two attempts to open doubles from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
@@ -37,8 +38,9 @@ pub(super) struct Supervised<O> {
     /// The open source reads until then.
     deadline: Deadline,
     source: Option<Box<dyn Source>>,
-    /// Whether the open source has given no frame yet.
-    is_new: bool,
+    /// When the open source's last frame was captured, and the time between its last two.
+    last: Option<Instant>,
+    interval: Option<Duration>,
     /// Whether any source has given a frame.
     gave: bool,
     outage: Option<Outage>,
@@ -68,7 +70,8 @@ impl<O: FnMut(&Deadline) -> Opened + Send> Supervised<O> {
             rules,
             deadline,
             source,
-            is_new: true,
+            last: None,
+            interval: None,
             gave: false,
             outage: None,
             backoff: Backoff::new(RandomState::new().build_hasher().finish()),
@@ -80,12 +83,21 @@ impl<O: FnMut(&Deadline) -> Opened + Send> Supervised<O> {
         self.rules.stop.load(Ordering::Relaxed)
     }
 
+    /// How long the next frame may take: two seconds, or five frames of a slow source.
+    fn patience(&self) -> Duration {
+        // One frame tells no pace.
+        let five_frames = self.interval.map(|interval| interval.saturating_mul(5));
+        five_frames.map_or(FIRST_FRAME, |time| time.clamp(NEXT_FRAME, LONGEST_PATIENCE))
+    }
+
     fn accept(&mut self, mut frame: Frame) -> Frame {
         // Only a picture ends an outage: a source may open and stay silent.
         self.outage = None;
         self.backoff.reset();
-        self.is_new = false;
         self.gave = true;
+        if let Some(last) = self.last.replace(frame.captured) {
+            self.interval = Some(frame.captured.saturating_duration_since(last));
+        }
         frame.number = self.number;
         self.number += 1;
         frame
@@ -95,12 +107,13 @@ impl<O: FnMut(&Deadline) -> Opened + Send> Supervised<O> {
     /// an outage.
     fn give_up(&mut self, error: SourceError) -> Option<SourceError> {
         self.source = None;
+        let waited = self.patience();
+        (self.last, self.interval) = (None, None);
         let error = match self.as_final(error) {
             Ok(last) => return Some(last),
             Err(error) => error,
         };
         let (fault, kind) = if error.is_timeout() {
-            let waited = if self.is_new { FIRST_FRAME } else { NEXT_FRAME };
             ("no frame came".to_owned(), SourceErrorKind::Stalled { waited, stuck: false })
         } else {
             let fault = match error.kind {
@@ -164,7 +177,6 @@ impl<O: FnMut(&Deadline) -> Opened + Send> Supervised<O> {
         match (self.open)(&self.deadline) {
             Ok(source) => {
                 self.source = Some(source);
-                self.is_new = true;
                 Ok(())
             }
             Err(error) => self.give_up(error).map_or(Ok(()), Err),
@@ -179,11 +191,12 @@ impl<O: FnMut(&Deadline) -> Opened + Send> Supervised<O> {
 impl<O: FnMut(&Deadline) -> Opened + Send> Source for Supervised<O> {
     fn next(&mut self) -> Result<Option<Frame>, SourceError> {
         while !self.is_stopped() {
+            let patience = self.patience();
             let Some(source) = &mut self.source else {
                 self.reconnect()?;
                 continue;
             };
-            self.deadline.set(Instant::now() + if self.is_new { FIRST_FRAME } else { NEXT_FRAME });
+            self.deadline.set(Instant::now() + patience);
             match source.next() {
                 Ok(Some(frame)) => return Ok(Some(self.accept(frame))),
                 Ok(None) => return Ok(None),
@@ -305,7 +318,8 @@ mod tests {
     #[test]
     fn an_outage_is_told_once_and_the_numbers_go_on() {
         let damaged = || Err(SourceErrorKind::Damaged("x".into()));
-        let scripts = vec![vec![Ok(0), damaged(), Ok(2), off()], vec![silent()], vec![Ok(0), silent()]];
+        let scripts =
+            vec![vec![Ok(0), damaged(), Ok(2), off()], vec![silent()], vec![Ok(0), Ok(1), silent()]];
         let told = told(scripts, Duration::from_secs(2), false);
         let expected = [
             "0",
@@ -313,11 +327,12 @@ mod tests {
             "2",
             "camera: broke off (cut)",
             "3",
+            "4",
             "camera: gave no frame for 2.0 s",
         ];
-        assert_eq!(told[..6], expected);
-        assert!(told[6].contains("is lost") && told[6].contains("nobody is there"), "{told:?}");
-        assert_eq!(told.len(), 7);
+        assert_eq!(told[..7], expected);
+        assert!(told[7].contains("is lost") && told[7].contains("nobody is there"), "{told:?}");
+        assert_eq!(told.len(), 8);
     }
 
     #[test]

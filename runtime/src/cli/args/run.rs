@@ -118,7 +118,8 @@ pub(crate) struct TrustArgs {
     /// Name no class that is less probable than P, 0 to 1
     #[arg(long, value_name = "P", value_parser = share)]
     pub(crate) abstain_below: Option<f64>,
-    /// Average scores and map over time; W is the weight of the newest frame, 0 to 1 [default if given: 0.3]
+    /// Average scores and map over time; W is the weight of the newest frame, to 1; 0 is off
+    /// [default if given: 0.3]
     #[arg(long, value_name = "W", value_parser = share, num_args = 0..=1, default_missing_value = "0.3", require_equals = true)]
     pub(crate) smooth: Option<f64>,
     /// Smallest IoU of the map under a shift of two pixels

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -100,11 +101,15 @@ fn room(mib: u64, folder: &str) -> Check {
     }
 }
 
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
 /// None of them is needed for USB cameras, pictures and standard input.
 pub(super) fn programs(path: Option<&OsStr>) -> Check {
     let name = "programs";
     let is_there = |program: &&str| {
-        path.is_some_and(|path| std::env::split_paths(path).any(|folder| folder.join(program).is_file()))
+        path.is_some_and(|path| std::env::split_paths(path).any(|folder| is_program(&folder.join(program))))
     };
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for (group, purpose) in PROGRAMS {
@@ -177,7 +182,10 @@ mod tests {
         let none = programs(Some(folder.path().as_os_str()));
         assert!(none.status == Status::Warn && none.detail.contains("rpicam-vid or libcamera"), "{none:?}");
         assert_eq!(programs(None).status, Status::Warn);
-        fs::write(folder.path().join("libcamera-vid"), "").unwrap();
+        let program = folder.path().join("libcamera-vid");
+        fs::write(&program, "").unwrap();
+        assert_eq!(programs(Some(folder.path().as_os_str())).status, Status::Warn, "it cannot be run");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let one = programs(Some(folder.path().as_os_str()));
         assert_eq!(one.status, Status::Ok);
         assert!(one.detail.starts_with("libcamera-vid; not found: ffmpeg (video"), "{}", one.detail);

@@ -39,12 +39,15 @@ pub(super) struct Quota {
     limit: Option<ByteSize>,
     /// Bytes of all segments but the one that is being written; `None` if that is not known.
     others: Option<u64>,
+    /// Segments of this run, in their order: on a board whose clock was not set yet their names are older than those
+    /// of the runs before.
+    own: Vec<String>,
 }
 
 impl Quota {
     /// Without a limit nothing is ever removed.
     pub(super) fn new(limit: Option<ByteSize>) -> Self {
-        Self { limit, others: None }
+        Self { limit, others: None, own: Vec::new() }
     }
 
     /// Looks into the folder again next time: a segment was begun or finished.
@@ -55,6 +58,9 @@ impl Quota {
     /// Removes the oldest finished segments until there is room for the segment `open` with `bytes` bytes.
     pub(super) fn make_room(&mut self, folder: &Path, open: &str, bytes: u64) -> Result<(), SinkError> {
         let Some(ByteSize(limit)) = self.limit else { return Ok(()) };
+        if self.own.last().is_none_or(|last| last != open) {
+            self.own.push(open.to_owned());
+        }
         let fits = |others: u64| others.saturating_add(bytes) <= limit;
         if self.others.is_some_and(fits) {
             return Ok(());
@@ -62,10 +68,14 @@ impl Quota {
         let mut holdings = scan(folder)?;
         holdings.remove(open);
         let mut others: u64 = holdings.values().map(|holding| holding.bytes).sum();
-        for (stem, holding) in holdings.iter().filter(|(_, holding)| !holding.unfinished) {
+        self.own.retain(|stem| stem == open || holdings.contains_key(stem));
+        // Names in order are moments in order.
+        let earlier = holdings.keys().filter(|stem| !self.own.contains(stem));
+        for stem in earlier.chain(&self.own) {
             if fits(others) {
                 break;
             }
+            let Some(holding) = holdings.get(stem).filter(|holding| !holding.unfinished) else { continue };
             remove(&Pair::finished(folder, stem))?;
             others = others.saturating_sub(holding.bytes);
         }

@@ -144,7 +144,11 @@ impl Recorder {
             match entries.try_send(entry) {
                 Ok(()) => return true,
                 Err(TrySendError::Full(back)) if begun.elapsed() < self.patience => entry = back,
-                Err(TrySendError::Full(_)) => return false,
+                Err(TrySendError::Full(_)) => {
+                    let text = "the disk is too slow: frames are missing from the recording";
+                    self.shared.note(at(&self.folder)(io::Error::new(ErrorKind::TimedOut, text)));
+                    return false;
+                }
                 Err(TrySendError::Disconnected(_)) => {
                     let fault = io::Error::other("the recording thread has ended; start the program again");
                     self.shared.note(at(&self.folder)(fault));

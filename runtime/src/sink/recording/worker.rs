@@ -78,7 +78,12 @@ impl Worker {
             }
         }
         if self.retry.is_some() {
+            // Nobody may have been told why frames are missing: the last result has come already.
+            let paused = self.shared.take_fault();
             self.recover();
+            if let Some(fault) = paused {
+                return Err(fault);
+            }
         }
         self.finish_segment()
     }
