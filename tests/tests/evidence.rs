@@ -56,7 +56,10 @@ fn a_bundle_gives_the_same_logits_from_the_masked_picture_alone() -> anyhow::Res
     let steps = line["steps"].as_array().cloned().unwrap_or_default();
     assert_eq!(steps.len(), 7, "{line}");
     assert!(
-        steps.iter().skip(2).take(4)
+        steps
+            .iter()
+            .skip(2)
+            .take(4)
             .all(|step| step["found"].as_str().is_some_and(|f| f.ends_with("equal bit for bit")))
     );
     // The list is one that the usual tool reads.
