@@ -155,7 +155,11 @@ fn another_model_proves_nothing() -> anyhow::Result<()> {
 #[test]
 fn a_folder_that_is_no_whole_bundle_is_named_with_its_fault() -> anyhow::Result<()> {
     let empty = tempfile::tempdir()?;
-    prove(empty.path(), "hands.int8.onnx")?.run()?.ends_with(5)?.says(&["SHA256SUMS"])?;
+    prove(empty.path(), "hands.int8.onnx")?.run()?.ends_with(5)?.says(&[
+        "SHA256SUMS",
+        "hint: ",
+        "--evidence",
+    ])?;
     let evidence = evidence()?;
     fs::remove_file(evidence.bundle.join("masked.f32"))?;
     prove(&evidence.bundle, "hands.int8.onnx")?.run()?.ends_with(5)?.says(&["masked.f32"])?;

@@ -62,7 +62,10 @@ fn classify(error: &anyhow::Error) -> (Exit, Option<&'static str>) {
             return plain(Exit::Usage);
         }
         if cause.is::<BundleError>() {
-            return plain(Exit::Io);
+            return Some((
+                Exit::Io,
+                Some("give a folder that --evidence wrote; each holds a file SHA256SUMS"),
+            ));
         }
         #[cfg(feature = "web")]
         if let Some(error) = cause.downcast_ref::<crate::sink::WebError>() {
