@@ -11,7 +11,7 @@ use crate::source::{VideoDevice, video_devices};
 struct Camera {
     #[serde(flatten)]
     device: VideoDevice,
-    /// Such as `640x480 MJPEG 30 fps`; empty if the device could not be asked.
+    /// Such as `640x480 MJPG 30 fps`; empty if the device could not be asked.
     formats: Vec<String>,
     /// Why it could not be asked.
     #[serde(skip_serializing_if = "Option::is_none")]

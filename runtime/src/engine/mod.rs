@@ -26,4 +26,4 @@ pub use comet_kernels::Tier;
 pub use options::{KERNEL_VARIABLE, Kernels, Options};
 pub use part::{DetectorSession, LEFT_OUT, LEFT_OUT_LOGITS, MASKED, PredictorSession, Probe};
 pub use report::{PlanReport, PlannedNode};
-pub use session::{ENGINE, Explanation, Session, softmax};
+pub use session::{ENGINE, Explanation, Session, largest, softmax};

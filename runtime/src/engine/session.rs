@@ -26,13 +26,7 @@ pub struct Explanation {
 impl Explanation {
     /// Index of the largest logit; the first one if several are equal.
     pub fn top(&self) -> usize {
-        let mut best = 0;
-        for (index, logit) in self.logits.iter().enumerate() {
-            if self.logits.get(best).is_none_or(|top| logit > top) {
-                best = index;
-            }
-        }
-        best
+        largest(&self.logits)
     }
 
     /// Class probabilities.
@@ -45,6 +39,17 @@ impl Explanation {
         self.logits.iter().all(|logit| logit.is_finite())
             && self.mask.values().iter().all(|value| (0.0..=1.0).contains(value))
     }
+}
+
+/// Index of the largest value; the first one if several are equal.
+pub fn largest(values: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, value) in values.iter().enumerate() {
+        if values.get(best).is_none_or(|top| value > top) {
+            best = index;
+        }
+    }
+    best
 }
 
 /// Softmax, shifted by the maximum so that it cannot overflow.

@@ -1,15 +1,15 @@
 //! The folder of a bundle: writing it whole, and reading it without trusting it.
 
 use std::fs;
-use std::io::{self, Cursor};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Explanation;
 use crate::explain::masked;
-use crate::image::{ImageError, read_rgb};
+use crate::image::{ImageError, encode_png, read_rgb};
 use crate::model::sha256_hex;
 use crate::monitor::ModelState;
 use crate::storage::write_atomically;
@@ -171,8 +171,8 @@ fn write_files(draft: &Path, exhibit: &Exhibit<'_>, model: &ModelState, time: &s
     };
     let mut files = vec![
         (INFO, serde_json::to_vec_pretty(&info)?),
-        (PICTURE, png(|to| exhibit.picture.write_to(to, ImageFormat::Png))?),
-        (MAP_VIEW, png(|to| mask.to_gray8().write_to(to, ImageFormat::Png))?),
+        (PICTURE, encode_png(exhibit.picture)?),
+        (MAP_VIEW, encode_png(&mask.to_gray8())?),
         (INPUT, bytes(exhibit.input)),
         (MAP, bytes(mask.values())),
         (MASKED, bytes(&masked(exhibit.input, mask))),
@@ -187,12 +187,6 @@ fn write_files(draft: &Path, exhibit: &Exhibit<'_>, model: &ModelState, time: &s
         sums.push_str(&format!("{}  {name}\n", sha256_hex(contents)));
     }
     write_atomically(&draft.join(SUMS), sums.as_bytes())
-}
-
-fn png(write: impl FnOnce(&mut Cursor<Vec<u8>>) -> image::ImageResult<()>) -> io::Result<Vec<u8>> {
-    let mut png = Cursor::new(Vec::new());
-    write(&mut png).map_err(io::Error::other)?;
-    Ok(png.into_inner())
 }
 
 /// Little-endian on every machine.

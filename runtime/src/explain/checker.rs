@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::MaskAgreement;
 use super::trust::{Checks, Completeness, Drift, Judge, Stability, Sufficiency, TrustLimits};
-use crate::engine::{DetectorSession, Explanation, Options, PredictorSession, Session, softmax};
+use crate::engine::{DetectorSession, Explanation, Options, PredictorSession, Session, largest, softmax};
 use crate::image::Mask;
 use crate::model::{ModelError, ModelFile};
 
@@ -75,7 +75,7 @@ impl Checker {
     fn sufficiency(&self, tensor: &[f32], class: usize, seen: f32) -> Result<Sufficiency, ModelError> {
         let (by, whole) = self.judge(tensor)?;
         let whole_probability = whole.get(class).copied().unwrap_or(0.0);
-        let same_class = largest(&whole) == Some(class);
+        let same_class = largest(&whole) == class;
         let drop = whole_probability - seen;
         let holds = same_class && drop <= self.limits.max_sufficiency_drop;
         Ok(Sufficiency { by, whole_probability, same_class, holds })
@@ -84,7 +84,7 @@ impl Checker {
     fn completeness(&self, tensor: &[f32], mask: &Mask, class: usize) -> Result<Completeness, ModelError> {
         let (by, rest) = self.judge(&left_out(tensor, mask))?;
         let left_out_probability = rest.get(class).copied().unwrap_or(0.0);
-        let recognised = largest(&rest) == Some(class);
+        let recognised = largest(&rest) == class;
         let holds = !recognised || left_out_probability < self.limits.max_left_out;
         Ok(Completeness { by, left_out_probability, recognised, holds })
     }
@@ -155,10 +155,6 @@ fn overlap(mask: &Mask, moved: &Mask) -> Option<f64> {
     MaskAgreement::between(&crop(mask, 0)?, &crop(moved, SHIFT)?).map(|agreement| agreement.iou)
 }
 
-fn largest(values: &[f32]) -> Option<usize> {
-    values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0))).map(|(index, _)| index)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,7 +212,7 @@ mod tests {
         assert_eq!(checks.sufficiency.whole_probability, seen);
         // What is left is the mean pixel everywhere, whatever the picture was.
         let grey = softmax(&checker.predictor.run(&vec![0.0; tensor.len()]).unwrap());
-        let class = largest(&logits).unwrap();
+        let class = largest(&logits);
         assert_eq!(checks.completeness.left_out_probability, grey[class]);
         assert!(checks.drift.is_none() && checks.ms > 0.0);
     }

@@ -11,11 +11,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use image::{GrayImage, ImageFormat, RgbImage};
+use image::{GrayImage, RgbImage};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Explanation;
-use crate::image::{ImageError, ImageErrorKind, Mask, read_rgb};
+use crate::image::{ImageError, ImageErrorKind, Mask, encode_png, read_rgb};
 use crate::model::{Manifest, ModelFile, Precision};
 use crate::storage::write_atomically;
 
@@ -309,10 +309,8 @@ impl ReferenceWriter {
         if map.dimensions() != (self.index.width, self.index.height) {
             return misfit("mask", "the map has another size than the model's input").map_err(fail);
         }
-        let mut png = io::Cursor::new(Vec::new());
-        map.write_to(&mut png, ImageFormat::Png)
-            .map_err(|error| fail(ReferenceErrorKind::Io(io::Error::other(error))))?;
-        write(&self.folder.join("masks").join(&mask), png.get_ref())?;
+        let png = encode_png(&map).map_err(|error| fail(error.into()))?;
+        write(&self.folder.join("masks").join(&mask), &png)?;
         write(&self.folder.join("images").join(&file), picture)?;
         self.index.images.push(ReferenceImage { file, mask, logits: answer.logits.clone() });
         Ok(())

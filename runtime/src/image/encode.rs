@@ -1,8 +1,8 @@
-//! Pictures as JPEG: for pages, recordings and overlays.
+//! Pictures as files: JPEG for pages, recordings and overlays, PNG for maps and whatever must not lose a bit.
 
-use std::io;
+use std::io::{self, Cursor};
 
-use image::RgbImage;
+use image::{EncodableLayout, ImageBuffer, ImageFormat, Pixel, PixelWithColorType, RgbImage};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 /// Encodes a picture with colours at half the resolution, as cameras do; `quality` is 1 to 100.
@@ -18,6 +18,20 @@ pub fn encode_jpeg(picture: &RgbImage, quality: u8) -> io::Result<Vec<u8>> {
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
     encoder.encode(picture.as_raw(), width, height, ColorType::Rgb).map_err(io::Error::other)?;
     Ok(jpeg)
+}
+
+/// Encodes a picture or a map without loss.
+///
+/// # Errors
+/// It has no pixels.
+pub fn encode_png<P>(picture: &ImageBuffer<P, Vec<P::Subpixel>>) -> io::Result<Vec<u8>>
+where
+    P: Pixel + PixelWithColorType,
+    [P::Subpixel]: EncodableLayout,
+{
+    let mut png = Cursor::new(Vec::new());
+    picture.write_to(&mut png, ImageFormat::Png).map_err(io::Error::other)?;
+    Ok(png.into_inner())
 }
 
 #[cfg(test)]

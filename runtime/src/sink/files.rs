@@ -1,12 +1,11 @@
 //! Maps, inputs and pictures as files, to compare engines and to look at what the model saw.
 
-use std::io::{self, Cursor};
+use std::io;
 use std::path::{Path, PathBuf};
-
-use image::ImageFormat;
 
 use super::names::FrameNames;
 use super::{FrameResult, Record, Sink, SinkError};
+use crate::image::encode_png;
 use crate::storage::write_whole;
 
 /// A folder that gets a file of one kind for each frame.
@@ -54,7 +53,7 @@ impl MaskFiles {
 impl Sink for MaskFiles {
     fn accept(&mut self, result: &mut FrameResult) -> Result<(), SinkError> {
         let map = result.explanation.mask.to_gray16();
-        let png = png(|to| map.write_to(to, ImageFormat::Png));
+        let png = encode_png(&map);
         result.record.mask_file = Some(self.0.write(&result.record, png)?);
         Ok(())
     }
@@ -96,15 +95,9 @@ impl FrameFiles {
 
 impl Sink for FrameFiles {
     fn accept(&mut self, result: &mut FrameResult) -> Result<(), SinkError> {
-        let png = png(|to| result.picture.write_to(to, ImageFormat::Png));
+        let png = encode_png(&result.picture);
         self.0.write(&result.record, png).map(drop)
     }
-}
-
-fn png(write: impl FnOnce(&mut Cursor<Vec<u8>>) -> image::ImageResult<()>) -> io::Result<Vec<u8>> {
-    let mut png = Cursor::new(Vec::new());
-    write(&mut png).map_err(io::Error::other)?;
-    Ok(png.into_inner())
 }
 
 /// Makes the folder of a sink.

@@ -101,13 +101,13 @@ mod tests {
     #[test]
     fn one_device_that_tells_its_formats_is_enough() {
         let told = |device: &VideoDevice| match device.index {
-            0 => Ok(vec!["320x240 MJPEG 30 fps".into(), "640x480 MJPEG 30 fps".into()]),
+            0 => Ok(vec!["320x240 MJPG 30 fps".into(), "640x480 MJPG 30 fps".into()]),
             1 => Ok(Vec::new()),
             _ => Err("busy".into()),
         };
         let check = formats(&[device(0), device(1), device(2)], told);
         assert_eq!(check.status, Status::Ok);
-        assert_eq!(check.detail, "/dev/video0: 2 formats, such as 640x480 MJPEG 30 fps");
+        assert_eq!(check.detail, "/dev/video0: 2 formats, such as 640x480 MJPG 30 fps");
         let check = formats(&[device(1), device(2)], told);
         assert!(check.status == Status::Warn && check.fix.is_some());
         assert!(check.detail.contains("/dev/video1: it lists none; /dev/video2: busy"), "{}", check.detail);

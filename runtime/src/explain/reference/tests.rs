@@ -40,7 +40,7 @@ fn answer() -> Explanation {
 
 fn png() -> Vec<u8> {
     let mut png = io::Cursor::new(Vec::new());
-    RgbImage::from_pixel(9, 7, image::Rgb([1, 2, 3])).write_to(&mut png, ImageFormat::Png).unwrap();
+    RgbImage::from_pixel(9, 7, image::Rgb([1, 2, 3])).write_to(&mut png, image::ImageFormat::Png).unwrap();
     png.into_inner()
 }
 

@@ -1,20 +1,19 @@
 //! A result as clients see it: encoded when the first of them asks, once for all.
 
 use std::collections::VecDeque;
-use std::io::{self, Cursor};
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use image::ImageFormat;
 use serde::Serialize;
 
 use super::events::event;
 use super::stream::Part;
 use crate::explain::Checks;
-use crate::image::{Mask, OverlayStyle, draw_overlay, encode_jpeg, resize};
+use crate::image::{Mask, OverlayStyle, draw_overlay, encode_jpeg, encode_png, resize};
 use crate::sink::label::draw_label;
 use crate::sink::overlay::caption;
 use crate::sink::{FrameResult, Record};
@@ -109,11 +108,7 @@ fn small_png(mask: &Mask) -> Vec<u8> {
     } else {
         gray
     };
-    let mut png = Cursor::new(Vec::new());
-    match gray.write_to(&mut png, ImageFormat::Png) {
-        Ok(()) => png.into_inner(),
-        Err(_) => Vec::new(),
-    }
+    encode_png(&gray).unwrap_or_default()
 }
 
 /// Lets through [`RATE`] results a second, or all if there are fewer.
