@@ -1,9 +1,11 @@
 //! Direct convolution: fully connected layers and 1x1 convolutions are its smallest cases.
 
+use crate::aligned::Aligned;
 use crate::layout::{BLOCK, GROUP};
 use crate::requantize::{Rounding, check_scale};
 use crate::task::{Shared, Sink, Task, run_tile};
 use crate::threads::Shares;
+use crate::winograd::Winograd;
 use crate::{ConvShape, Fault, Layout, Pool, Tier};
 
 /// Less work than this is not worth waking a thread for (multiplications; about 50 microseconds of one AVX-512 core).
@@ -32,7 +34,9 @@ pub struct Conv {
     output: Layout,
     target: Target,
     /// `[channels / 16][tap][input channels / 4][16][4]`
-    weights: Vec<i8>,
+    weights: Aligned<i8>,
+    /// In place of these weights, where that is faster.
+    winograd: Option<Winograd>,
     bias: Vec<i32>,
     multipliers: Vec<f32>,
     bounded: bool,
@@ -87,31 +91,39 @@ impl Conv {
         let (channels, each) = (shape.channels, taps.len() * input.channels());
         let groups = input.channels().div_ceil(GROUP);
         let blocks = channels.div_ceil(BLOCK);
-        let mut packed = Packed {
-            weights: vec![0; blocks * taps.len() * groups * BLOCK * GROUP],
-            bias: vec![0; blocks * BLOCK],
-            multipliers: vec![0.0; blocks * BLOCK],
+        let tier = for_weights(tier, weights);
+        let winograd = match target {
+            Target::Bytes { .. } => Winograd::new(tier, shape, &input, &output, weights),
+            Target::Reals => None,
         };
+        let size = if winograd.is_some() { 0 } else { blocks * taps.len() * groups * BLOCK * GROUP };
+        let mut aligned = Aligned::zeros(size);
+        let packed = aligned.as_mut_slice();
+        let (mut biases, mut factors) = (vec![0; blocks * BLOCK], vec![0.0; blocks * BLOCK]);
         let mut bounded = true;
         for (channel, weights) in weights.chunks_exact(each).enumerate() {
-            packed.bias[channel] = fold_bias(weights, bias[channel], input_zero_point, channel)?;
+            biases[channel] = fold_bias(weights, bias[channel], input_zero_point, channel)?;
             check_scale(multipliers[channel])?;
-            bounded &= is_bounded(weights, packed.bias[channel], multipliers[channel]);
-            packed.multipliers[channel] = multipliers[channel];
+            bounded &= is_bounded(weights, biases[channel], multipliers[channel]);
+            factors[channel] = multipliers[channel];
+            if winograd.is_some() {
+                continue;
+            }
             for (position, weight) in weights.iter().enumerate() {
                 let (from, tap) = (position / taps.len(), position % taps.len());
                 let row = ((channel / BLOCK) * taps.len() + tap) * groups + from / GROUP;
-                packed.weights[(row * BLOCK + channel % BLOCK) * GROUP + from % GROUP] = *weight;
+                packed[(row * BLOCK + channel % BLOCK) * GROUP + from % GROUP] = *weight;
             }
         }
         Ok(Self {
-            tier: for_weights(tier, weights),
+            tier,
             input,
             output,
             target,
-            weights: packed.weights,
-            bias: packed.bias,
-            multipliers: packed.multipliers,
+            weights: aligned,
+            winograd,
+            bias: biases,
+            multipliers: factors,
             bounded,
             start: shape.start(&input),
             stride: shape.stride,
@@ -177,6 +189,10 @@ impl Conv {
             sink,
         };
         let task = Shared(task);
+        if let Some(winograd) = &self.winograd {
+            // SAFETY: `new` made it for these layouts and this tier, and the callers checked the slices.
+            return unsafe { winograd.run(pool, &task) };
+        }
         let pixels = self.output.height() * self.output.width();
         let blocks = self.output.channels().div_ceil(BLOCK);
         let run = |pixels, blocks| {
@@ -203,12 +219,6 @@ fn steps(taps: &[usize], groups: usize) -> Result<Vec<u32>, Fault> {
     let steps =
         taps.iter().flat_map(|tap| (0..groups).map(move |group| u32::try_from(tap + group * GROUP).ok()));
     steps.collect::<Option<_>>().ok_or(Fault::Shape("a kernel too large"))
-}
-
-struct Packed {
-    weights: Vec<i8>,
-    bias: Vec<i32>,
-    multipliers: Vec<f32>,
 }
 
 /// `bias - zero_point * sum(weights)`, so that kernels multiply the bytes as they are.

@@ -19,10 +19,14 @@ pub struct Depthwise {
     bias: Vec<i32>,
     multipliers: Vec<f32>,
     bounded: bool,
-    /// An even number of them where taps are taken in pairs: the last one is repeated with weight 0.
+    /// As many as are taken together, or a multiple of that: the last one is repeated with weight 0.
     taps: Vec<usize>,
     start: usize,
     stride: [usize; 2],
+    /// Pixels that a vector holds.
+    pixels: usize,
+    /// Taps without the repeated ones.
+    kernel: usize,
 }
 
 impl std::fmt::Debug for Depthwise {
@@ -36,6 +40,11 @@ impl std::fmt::Debug for Depthwise {
     }
 }
 
+/// Taps that AVX-512 takes at a time.
+pub(crate) const QUAD: usize = 4;
+/// Channels that it takes at a time.
+pub(crate) const WIDE: usize = 64;
+
 /// Order of the weights.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Packing {
@@ -44,13 +53,16 @@ enum Packing {
     /// `[channels / width][taps / 2][2][width / 2][2 taps]`: of each 8 channels the first half of a block takes 4, the
     /// second the other 4. That is the order in which x86 interleaves and packs vectors.
     Pairs { width: usize },
+    /// `[channels / 64][taps / 4][16 of 64][4 taps]` in bytes, two of them in a word. Of each 16 channels the first four
+    /// stand in the first quarter, and so on: the order in which bytes are interleaved and packed.
+    Quads,
 }
 
 impl Packing {
     fn of(tier: Tier) -> Self {
         match tier {
-            Tier::Avx512Vnni => Self::Pairs { width: 32 },
-            Tier::AvxVnni | Tier::Avx2 => Self::Pairs { width: 16 },
+            Tier::Avx512Vnni => Self::Quads,
+            Tier::AvxVnni | Tier::Avx2 => Self::Pairs { width: BLOCK },
             _ => Self::Plain,
         }
     }
@@ -63,6 +75,38 @@ impl Packing {
                 let (block, lane) = (channel / width * width, channel % width);
                 block + lane % 8 / 4 * (width / 2) + lane / 8 * 4 + lane % 4
             }
+            Self::Quads => {
+                let (block, lane) = (channel / WIDE * WIDE, channel % WIDE);
+                block + lane % BLOCK / QUAD * BLOCK + lane / BLOCK * QUAD + lane % QUAD
+            }
+        }
+    }
+
+    /// Writes the weight of a tap for a channel among the weights of `taps` taps and `padded` channels.
+    fn put(self, packed: &mut [i16], [taps, padded]: [usize; 2], [tap, channel]: [usize; 2], weight: i8) {
+        let at = |width: usize, together: usize| {
+            let block = channel / width * taps * width;
+            block
+                + tap / together * together * width
+                + self.place(channel) % width * together
+                + tap % together
+        };
+        match self {
+            Self::Plain => packed[tap * padded + channel] = i16::from(weight),
+            Self::Pairs { width } => packed[at(width, 2)] = i16::from(weight),
+            Self::Quads => {
+                let at = at(WIDE, QUAD);
+                packed[at / 2] |= i16::from(weight.cast_unsigned()) << (at % 2 * 8);
+            }
+        }
+    }
+
+    /// Channels are padded to a multiple of the first, taps to one of the second.
+    fn units(self) -> (usize, usize) {
+        match self {
+            Self::Plain => (BLOCK, 1),
+            Self::Pairs { width } => (width, 2),
+            Self::Quads => (WIDE, QUAD),
         }
     }
 }
@@ -97,11 +141,13 @@ impl Depthwise {
             return Err(Fault::Shape("a depthwise convolution gives bytes"));
         };
         let packing = Packing::of(tier);
-        let width = if let Packing::Pairs { width } = packing { width } else { BLOCK };
-        if packing != Packing::Plain && count % 2 == 1 {
-            taps.extend(taps.last().copied());
-        }
-        let padded = channels.next_multiple_of(width);
+        let (width, together) = packing.units();
+        let repeated = taps.last().copied().unwrap_or_default();
+        taps.resize(count.next_multiple_of(together), repeated);
+        // Vectors that are wider than a pixel take several pixels where these lie side by side as their windows do.
+        let pixels = if shape.stride[1] == 1 && output.pixel() < width { width / output.pixel() } else { 1 };
+        let pixels = if width.is_multiple_of(output.pixel()) { pixels } else { 1 };
+        let padded = (pixels * channels).next_multiple_of(width);
         let mut packed = vec![0i16; padded * taps.len()];
         let (mut biases, mut scales) = (vec![0; padded], vec![0.0; padded]);
         let mut bounded = true;
@@ -109,17 +155,13 @@ impl Depthwise {
             check_scale(multipliers[channel])?;
             let folded = fold_bias(weights, bias[channel], input_zero_point, channel)?;
             bounded &= is_bounded(weights, folded, multipliers[channel]);
-            biases[packing.place(channel)] = folded;
-            scales[packing.place(channel)] = multipliers[channel];
-            for (tap, weight) in weights.iter().enumerate() {
-                let at = match packing {
-                    Packing::Plain => tap * padded + channel,
-                    Packing::Pairs { width } => {
-                        let block = channel / width * taps.len() * width;
-                        block + tap / 2 * 2 * width + (packing.place(channel) % width) * 2 + tap % 2
-                    }
-                };
-                packed[at] = i16::from(*weight);
+            for pixel in 0..pixels {
+                let lane = pixel * output.pixel() + channel;
+                biases[packing.place(lane)] = folded;
+                scales[packing.place(lane)] = multipliers[channel];
+                for (tap, weight) in weights.iter().enumerate() {
+                    packing.put(&mut packed, [taps.len(), padded], [tap, lane], *weight);
+                }
             }
         }
         Ok(Self {
@@ -134,12 +176,14 @@ impl Depthwise {
             start: shape.start(&input),
             stride: shape.stride,
             taps,
+            pixels,
+            kernel: count,
         })
     }
 
     /// Multiplications of one run.
     pub fn multiplications(&self) -> usize {
-        self.taps.len() * self.output.channels() * self.output.height() * self.output.width()
+        self.kernel * self.output.channels() * self.output.height() * self.output.width()
     }
 
     /// Convolves `input` into `output`.
@@ -149,22 +193,24 @@ impl Depthwise {
     pub fn run(&self, pool: &Pool, input: &[u8], output: &mut [u8]) -> Result<(), Fault> {
         self.input.check(input.len())?;
         self.output.check(output.len())?;
+        let (pixel, width) = (self.output.pixel(), self.output.width());
         let task = Shared(Task {
             source: input[self.start..].as_ptr(),
             row: self.stride[0] * self.input.row(),
-            column: self.stride[1] * self.input.pixel(),
+            column: self.stride[1] * self.input.pixel() * self.pixels,
             taps: &self.taps,
             weights: self.weights.as_ptr(),
             bias: self.bias.as_ptr(),
             multipliers: self.multipliers.as_ptr(),
             bounded: self.bounded,
-            channels: self.output.pixel(),
+            channels: pixel * self.pixels,
             padded: self.bias.len(),
-            width: self.output.width(),
+            width: width.div_ceil(self.pixels),
+            last: ((width - 1) % self.pixels + 1) * pixel,
             output: Shares::new(output),
             origin: self.output.origin(),
             output_row: self.output.row(),
-            output_pixel: self.output.pixel(),
+            output_pixel: pixel * self.pixels,
             rounding: self.rounding,
         });
         // A byte costs a depthwise kernel several times what it costs a dot product.
@@ -198,13 +244,32 @@ pub(crate) struct Task<'a> {
     pub(crate) channels: usize,
     /// Channels of weights, bias and multipliers: padded to the width of the packing.
     pub(crate) padded: usize,
-    /// Columns of the output.
+    /// Columns of the output, or vectors of several pixels.
     pub(crate) width: usize,
+    /// Bytes to write of the last of these.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        allow(dead_code, reason = "only AVX-512 has vectors of several pixels")
+    )]
+    pub(crate) last: usize,
     pub(crate) output: Shares<u8>,
     pub(crate) origin: usize,
     pub(crate) output_row: usize,
     pub(crate) output_pixel: usize,
     pub(crate) rounding: Rounding,
+}
+
+impl Task<'_> {
+    /// Bytes to write of a vector of channels; `last` is whether it is the last of its row.
+    #[inline(always)]
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        allow(dead_code, reason = "only AVX-512 writes parts of vectors")
+    )]
+    pub(crate) fn room(&self, block: usize, last: bool) -> usize {
+        let channels = self.channels.wrapping_sub(block.wrapping_mul(WIDE));
+        if last { channels.min(self.last) } else { channels }
+    }
 }
 
 /// Lets the threads of a pool see a task.

@@ -17,6 +17,7 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod add;
+mod aligned;
 mod average;
 mod compose;
 mod conv;
@@ -35,6 +36,7 @@ mod task;
 mod threads;
 mod tier;
 mod versions;
+mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

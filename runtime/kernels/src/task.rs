@@ -70,6 +70,73 @@ impl Task<'_> {
     }
 }
 
+/// Walks over the pixels of the output, without a division at each.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only the loops for x86-64 walk"))]
+pub(crate) struct Cursor {
+    /// The next pixel's number and column.
+    pub(crate) pixel: usize,
+    column: usize,
+    /// The first tap of its window.
+    window: *const u8,
+    /// Where it is written: bytes from the start of the sink, if that takes bytes.
+    place: usize,
+    /// Bytes from one place to the next, and from one row to the next.
+    step: usize,
+    row: usize,
+}
+
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only the loops for x86-64 walk"))]
+impl Cursor {
+    /// Starts at number `pixel`.
+    #[inline(always)]
+    pub(crate) fn new(task: &Task<'_>, pixel: usize) -> Self {
+        let (y, x) = (pixel / task.width, pixel % task.width);
+        let (origin, row, step) = match task.sink {
+            Sink::Bytes { origin, row, pixel, .. } => (origin, row, pixel),
+            Sink::Reals { .. } => (0, 0, 0),
+        };
+        let window = task.source.wrapping_add(y * task.row + x * task.column);
+        Self { pixel, column: x, window, place: origin + y * row + x * step, step, row }
+    }
+
+    /// Windows and places of the next `P` pixels; it goes on to those behind them.
+    #[inline(always)]
+    pub(crate) fn take<const P: usize>(&mut self, task: &Task<'_>) -> ([*const u8; P], [usize; P]) {
+        let (mut windows, mut places) = ([self.window; P], [self.place; P]);
+        self.pixel = self.pixel.wrapping_add(P);
+        if self.column.wrapping_add(P) < task.width {
+            // The usual case: nothing here waits for the pixel before.
+            for p in 0..P {
+                windows[p] = self.window.wrapping_add(p.wrapping_mul(task.column));
+                places[p] = self.place.wrapping_add(p.wrapping_mul(self.step));
+            }
+            self.column = self.column.wrapping_add(P);
+            self.window = self.window.wrapping_add(P.wrapping_mul(task.column));
+            self.place = self.place.wrapping_add(P.wrapping_mul(self.step));
+        } else {
+            for p in 0..P {
+                (windows[p], places[p]) = (self.window, self.place);
+                self.advance(task);
+            }
+        }
+        (windows, places)
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, task: &Task<'_>) {
+        self.column = self.column.wrapping_add(1);
+        self.window = self.window.wrapping_add(task.column);
+        self.place = self.place.wrapping_add(self.step);
+        if self.column == task.width {
+            let back = |step: usize| task.width.wrapping_mul(step);
+            self.column = 0;
+            self.window = self.window.wrapping_add(task.row.wrapping_sub(back(task.column)));
+            self.place = self.place.wrapping_add(self.row.wrapping_sub(back(self.step)));
+        }
+    }
+}
+
 /// Lets the threads of a pool see a task.
 pub(crate) struct Shared<'a>(pub(crate) Task<'a>);
 
@@ -95,6 +162,8 @@ pub(crate) fn even_tiles(count: usize, limit: usize) -> impl Iterator<Item = (us
     })
 }
 
+/// Runs a share of a convolution: some of its pixels for some of its blocks of channels.
+///
 /// # Safety
 /// The task must be checked and the tier available.
 pub(crate) unsafe fn run_tile(tier: Tier, task: &Task<'_>, pixels: Range<usize>, blocks: Range<usize>) {

@@ -105,3 +105,30 @@ fn layers_of_networks() {
         }
     }
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "too slow")]
+fn layers_that_are_filtered_with_fewer_products() {
+    let pools = pools();
+    let shapes = [
+        ([64, 64], [16, 16]),
+        ([96, 64], [12, 20]),
+        ([64, 128], [4, 52]),
+        ([128, 64], [56, 4]),
+        ([128, 128], [28, 28]),
+    ];
+    for (channels, sides) in shapes {
+        for seed in 0..4 {
+            Case::new(Plan::dense(channels, sides, [3, 3]).padded([1; 4]), seed).check(&pools);
+        }
+    }
+    // Every product, sum and intermediate number at its largest and smallest.
+    for weight in [None, Some(-128), Some(127)] {
+        for byte in [None, Some(0), Some(255)] {
+            for zero_point in ZERO_POINTS {
+                let plan = Plan::dense([64, 64], [12, 16], [3, 3]).padded([1; 4]);
+                Case::new(Plan { weight, byte, zero_point, ..plan }, u64::from(zero_point)).check(&pools);
+            }
+        }
+    }
+}

@@ -24,7 +24,7 @@ fn random_depthwise_convolutions_are_those_of_the_formula() {
 #[cfg_attr(miri, ignore = "too slow")]
 fn any_number_of_channels() {
     let pools = pools();
-    for channels in 1..=97 {
+    for channels in 1..=145 {
         let plan = Plan::depthwise(channels, [4, 5], [3, 3]).padded([1; 4]).strided([1, 2]);
         Case::new(plan, channels as u64).check(&pools);
     }
@@ -35,8 +35,8 @@ fn any_number_of_channels() {
 fn any_number_of_columns() {
     let pools = pools();
     for width in 1..=32 {
-        for channels in [16, 40] {
-            let plan = Plan::depthwise(channels, [2, width], [3, 1]).padded([1, 0, 1, 0]);
+        for channels in [9, 16, 32, 40] {
+            let plan = Plan::depthwise(channels, [2, width], [3, 2]).padded([1, 0, 1, 1]);
             Case::new(plan, width as u64).check(&pools);
         }
     }

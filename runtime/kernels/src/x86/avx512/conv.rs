@@ -1,0 +1,163 @@
+//! Convolution: tiles of up to seven pixels by up to four vectors of channels.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::round::Narrow;
+use super::tile::{self, whole};
+use super::{each, tier};
+use crate::layout::{BLOCK, GROUP};
+use crate::scalar;
+use crate::task::{Cursor, Sink, Task, even_tiles};
+
+/// Vectors of output channels that one tile holds.
+pub(super) const VECTORS: usize = 4;
+
+tier! {
+/// # Safety
+/// The task must be checked, pixels and blocks inside it, and the tier available.
+pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<usize>) {
+    for (block, vectors) in even_tiles(blocks.len(), VECTORS) {
+        let block = blocks.start + block;
+        // 32 registers: sums, weights, and one for the activations.
+        let limit = if vectors == VECTORS { 6 } else { 7 };
+        let mut cursor = Cursor::new(task, pixels.start);
+        for (_, count) in even_tiles(pixels.len(), limit) {
+            // SAFETY: passed on.
+            unsafe {
+                match vectors {
+                    1 => tiles::<1>(task, &mut cursor, count, block),
+                    2 => tiles::<2>(task, &mut cursor, count, block),
+                    3 => tiles::<3>(task, &mut cursor, count, block),
+                    _ => tiles::<4>(task, &mut cursor, count, block),
+                }
+            }
+        }
+    }
+}
+}
+
+tier! {
+/// # Safety
+/// As `conv`.
+#[inline]
+unsafe fn tiles<const V: usize>(task: &Task<'_>, cursor: &mut Cursor, count: usize, block: usize) {
+    // SAFETY: passed on.
+    unsafe {
+        match count {
+            1 => tile::<1, V>(task, cursor, block),
+            2 => tile::<2, V>(task, cursor, block),
+            3 => tile::<3, V>(task, cursor, block),
+            4 => tile::<4, V>(task, cursor, block),
+            5 => tile::<5, V>(task, cursor, block),
+            7 if V < VECTORS => tile::<7, V>(task, cursor, block),
+            _ => tile::<6, V>(task, cursor, block),
+        }
+    }
+}
+}
+
+tier! {
+/// `P` pixels of `16 * V` channels.
+///
+/// # Safety
+/// As `conv`.
+unsafe fn tile<const P: usize, const V: usize>(
+    task: &Task<'_>,
+    cursor: &mut Cursor,
+    block: usize,
+) {
+    // SAFETY: windows and weights are inside what the task describes.
+    unsafe {
+        let first = cursor.pixel;
+        let (windows, places) = cursor.take::<P>(task);
+        let size = task.block_bytes();
+        let mut weights = task.weights.add(block * size);
+        let bias = task.bias.add(block * BLOCK);
+        let mut start = [_mm512_setzero_si512(); V];
+        each!(v < V, start[v] = _mm512_loadu_si512(bias.add(v * BLOCK).cast()));
+        let mut sums = [start; P];
+        if let Some(sums) = whole(&mut sums) {
+            let mut six = [task.source; 6];
+            each!(p < P, six[p % 6] = windows[p]);
+            tile::bytes(task.steps, six, weights, size, sums);
+        } else {
+            for offset in task.steps {
+                let offset = *offset as usize;
+                let mut row = [_mm512_setzero_si512(); V];
+                each!(v < V, row[v] = _mm512_loadu_si512(weights.add(v * size).cast()));
+                each!(p < P, {
+                    let bytes = _mm512_set1_epi32(windows[p].add(offset).cast::<i32>().read_unaligned());
+                    each!(v < V, sums[p][v] = _mm512_dpbusd_epi32(sums[p][v], bytes, row[v]));
+                });
+                weights = weights.add(BLOCK * GROUP);
+            }
+        }
+        store(task, first, places, block, sums);
+    }
+}
+}
+
+tier! {
+/// Writes the sums of `P` pixels from number `first` on.
+///
+/// # Safety
+/// As `conv`.
+#[inline]
+unsafe fn store<const P: usize, const V: usize>(
+    task: &Task<'_>,
+    first: usize,
+    places: [usize; P],
+    block: usize,
+    sums: [[__m512i; V]; P],
+) {
+    // SAFETY: multipliers and pixels are padded to whole blocks.
+    unsafe {
+        match task.sink {
+            Sink::Bytes { start, rounding, .. } => {
+                let scale = task.multipliers.add(block * BLOCK);
+                let mut scales = [_mm512_setzero_ps(); V];
+                each!(v < V, scales[v] = _mm512_loadu_ps(scale.add(v * BLOCK)));
+                let narrow = Narrow::new(rounding, task.bounded);
+                let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+                let start = start.pointer().add(block * BLOCK);
+                each!(p < P, {
+                    let mut units = [_mm512_setzero_si512(); VECTORS];
+                    each!(v < V, units[v] = narrow.units(sums[p][v], scales[v]));
+                    // Packing leaves the four vectors interleaved by quarters.
+                    let bytes = _mm512_permutexvar_epi32(order, narrow.bytes(units));
+                    let at = start.add(places[p]);
+                    match V {
+                        1 => _mm_storeu_si128(at.cast(), _mm512_castsi512_si128(bytes)),
+                        2 => _mm256_storeu_si256(at.cast(), _mm512_castsi512_si256(bytes)),
+                        3 => {
+                            _mm256_storeu_si256(at.cast(), _mm512_castsi512_si256(bytes));
+                            _mm_storeu_si128(at.add(32).cast(), _mm512_extracti32x4_epi32::<2>(bytes));
+                        }
+                        _ => _mm512_storeu_si512(at.cast(), bytes),
+                    }
+                });
+            }
+            Sink::Reals { .. } => {
+                each!(p < P, each!(v < V, reals(task, first + p, block + v, sums[p][v])));
+            }
+        }
+    }
+}
+}
+
+tier! {
+/// Out of line: real numbers are written by small layers alone.
+///
+/// # Safety
+/// As `conv`.
+#[inline(never)]
+unsafe fn reals(task: &Task<'_>, pixel: usize, block: usize, sums: __m512i) {
+    let mut total = [0; BLOCK];
+    // SAFETY: the array is one vector; the rest is passed on.
+    unsafe {
+        _mm512_storeu_si512(total.as_mut_ptr().cast(), sums);
+        scalar::store(task, pixel, block, &total);
+    }
+}
+}
