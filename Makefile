@@ -2,13 +2,15 @@
 
 CARGO ?= cargo
 DEMO_FRAMES ?= 10
+# For `make fuzz`: how long each target runs.
+FUZZ_SECONDS ?= 300
 # The tests build what they test first: the programs are run as files.
 TEST_FLAGS = --release --workspace
 # For `make bench`: a Python with numpy and onnxruntime, and what it is given.
 PYTHON ?= python3
 BENCH_FLAGS ?= --markdown
 
-.PHONY: demo test check test-gpu test-vm test-page test-arm bench packages
+.PHONY: demo test check test-gpu test-vm test-page test-arm fuzz bench packages
 
 packages:
 	@sh tests/packages.sh
@@ -49,6 +51,11 @@ test-vm:
 	@sh tests/packages.sh vm
 	$(CARGO) build --release -p comet-edge
 	@sh tests/vm.sh target/release/comet-edge
+
+## Fuzzes graphs and model files; needs cargo-fuzz and a nightly compiler.
+fuzz:
+	@sh tests/fuzz.sh graphs $(FUZZ_SECONDS)
+	@sh tests/fuzz.sh files $(FUZZ_SECONDS)
 
 ## Opens the live page in Chromium and uses it; screenshots go to target/page.
 test-page: packages

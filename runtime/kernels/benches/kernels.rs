@@ -202,12 +202,19 @@ fn channel_scale(criterion: &mut Criterion) {
 }
 
 fn max_pool(criterion: &mut Criterion) {
-    let (input, output) = (plain(64, 112, 112), plain(64, 56, 56));
+    for channels in [32, 64] {
+        max_pool_of(criterion, channels);
+    }
+}
+
+fn max_pool_of(criterion: &mut Criterion, channels: usize) {
+    let (input, output) = (plain(channels, 112, 112), plain(channels, 56, 56));
     let bytes = &Random::new(SEED).bytes(input.len());
     let pool = &Pool::new(1).unwrap();
     let padding = Halo { top: 1, left: 1, bottom: 1, right: 1 };
-    let shape = ConvShape { channels: 64, kernel: [3; 2], stride: [2; 2], dilation: [1; 2], padding };
-    each_tier(criterion, "max pool 3x3 stride 2 64 at 112x112", values(output), |tier| {
+    let shape = ConvShape { channels, kernel: [3; 2], stride: [2; 2], dilation: [1; 2], padding };
+    let name = format!("max pool 3x3 stride 2 {channels} at 112x112");
+    each_tier(criterion, &name, values(output), |tier| {
         let pooling = MaxPool::new(tier, shape, input, output).unwrap();
         let mut target = vec![0; output.len()];
         move || pooling.run(pool, bytes, &mut target).unwrap()

@@ -71,9 +71,13 @@ versions! {
     fn largest(source: &[u8], size: (usize, usize, usize), columns: Range<usize>, output: &mut [u8]) {
         // Whole cache lines where there are any: their maximum stays in a register or two.
         let (wide, narrow) = output.as_chunks_mut::<64>();
-        let rest = wide.len() * 64;
+        let (halves, narrow) = narrow.as_chunks_mut::<32>();
+        let (half, rest) = (wide.len() * 64, wide.len() * 64 + halves.len() * 32);
         for (index, output) in wide.iter_mut().enumerate() {
             *output = most(source, size, columns.clone(), index * 64);
+        }
+        for (index, output) in halves.iter_mut().enumerate() {
+            *output = most(source, size, columns.clone(), half + index * 32);
         }
         for (index, output) in narrow.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
             *output = most(source, size, columns.clone(), rest + index * BLOCK);
@@ -94,12 +98,32 @@ fn most<const N: usize>(
         for x in 0..columns.len() {
             let at = first.wrapping_add(x.wrapping_mul(pixel));
             let Some(values) = source.get(at..).and_then(<[u8]>::first_chunk::<N>) else { continue };
-            let mut larger = [0u8; N];
-            for ((larger, most), value) in larger.iter_mut().zip(&most).zip(values) {
-                *larger = (*most).max(*value);
-            }
-            most = larger;
+            most = larger(&most, values);
         }
     }
     most
+}
+
+/// The larger of each two bytes. Less than a cache line the compiler, left to itself, takes byte by byte.
+#[inline(always)]
+fn larger<const N: usize>(a: &[u8; N], b: &[u8; N]) -> [u8; N] {
+    let mut larger = *a;
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    if N < 64 {
+        use std::arch::x86_64::*;
+        let (blocks, _) = larger.as_chunks_mut::<BLOCK>();
+        for (block, b) in blocks.iter_mut().zip(b.as_chunks::<BLOCK>().0) {
+            // SAFETY: every x86-64 processor has SSE2, and the blocks are one vector each.
+            unsafe {
+                let b = _mm_loadu_si128(b.as_ptr().cast());
+                let most = _mm_max_epu8(_mm_loadu_si128(block.as_ptr().cast()), b);
+                _mm_storeu_si128(block.as_mut_ptr().cast(), most);
+            }
+        }
+        return larger;
+    }
+    for (larger, b) in larger.iter_mut().zip(b) {
+        *larger = (*larger).max(*b);
+    }
+    larger
 }

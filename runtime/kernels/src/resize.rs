@@ -46,12 +46,22 @@ impl Resize {
             return Err(Fault::Shape("planes of another size than the resize was made for"));
         }
         for (input, output) in input.chunks_exact(small).zip(output.chunks_exact_mut(large)) {
+            // The rows of the input that were stretched last: neighbours in the output share them.
+            let mut rows = [[0.0; WIDEST]; 2];
+            let [a, b] = rows.each_mut().map(|row| &mut row[..self.columns.len()]);
+            let (mut first, mut second) = ((u32::MAX, a), (u32::MAX, b));
             for (blend, output) in self.rows.iter().zip(output.chunks_exact_mut(self.columns.len())) {
-                let row = |index: u32| &input[index as usize * width..][..width];
-                let mut blended = [0.0; WIDEST];
-                let blended = &mut blended[..width];
-                mix(self.tier, row(blend.first), row(blend.second), blend.share, blended);
-                stretch(self.tier, blended, &self.columns, output);
+                if second.0 == blend.first {
+                    std::mem::swap(&mut first, &mut second);
+                }
+                for (kept, wanted) in [(&mut first, blend.first), (&mut second, blend.second)] {
+                    if kept.0 != wanted {
+                        let input = &input[wanted as usize * width..][..width];
+                        stretch(self.tier, input, &self.columns, kept.1);
+                        kept.0 = wanted;
+                    }
+                }
+                mix(self.tier, first.1, second.1, blend.share, output);
             }
         }
         Ok(())

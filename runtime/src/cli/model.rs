@@ -3,11 +3,24 @@
 use std::path::Path;
 
 use super::args::ModelArgs;
+#[cfg(not(feature = "built-in-model"))]
+use crate::model::ModelErrorKind;
 use crate::model::{ModelError, ModelFile};
 
 /// Ten hand signs: with it, `comet-edge run --camera 0` works on a fresh machine.
+#[cfg(feature = "built-in-model")]
 static BUILT_IN: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/hands.int8.onnx"));
 const BUILT_IN_NAME: &str = "built-in model";
+
+#[cfg(feature = "built-in-model")]
+fn built_in() -> Result<ModelFile, ModelError> {
+    ModelFile::parse(BUILT_IN_NAME, BUILT_IN, true)
+}
+
+#[cfg(not(feature = "built-in-model"))]
+fn built_in() -> Result<ModelFile, ModelError> {
+    Err(ModelError { name: BUILT_IN_NAME.to_owned(), kind: ModelErrorKind::NotBuiltIn })
+}
 
 /// Reads the model that the arguments name.
 pub(super) fn load(args: &ModelArgs) -> Result<ModelFile, ModelError> {
@@ -19,6 +32,6 @@ pub(super) fn read(file: Option<&Path>, skip_hash: bool) -> Result<ModelFile, Mo
     match (file, skip_hash) {
         (Some(file), false) => ModelFile::read(file),
         (Some(file), true) => ModelFile::read_unsealed(file),
-        (None, _) => ModelFile::parse(BUILT_IN_NAME, BUILT_IN, true),
+        (None, _) => built_in(),
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "web")]
 use anyhow::Context;
 
 use super::args::RunArgs;

@@ -33,7 +33,7 @@ enum Engine {
     /// The whole graph in one program: nothing is allocated while it runs.
     Whole { program: Arc<Program>, pool: Arc<Pool>, memory: Mutex<Memory>, outputs: Vec<usize> },
     /// Through tract.
-    Tract { plan: Arc<TypedRunnableModel>, executor: Executor },
+    Tract { plan: Arc<TypedRunnableModel>, executor: Executor, threads: usize },
 }
 
 impl Clone for Plan {
@@ -45,12 +45,24 @@ impl Clone for Plan {
                 memory: Mutex::new(program.memory()),
                 outputs: outputs.clone(),
             },
-            Engine::Tract { plan, executor } => {
-                Engine::Tract { plan: Arc::clone(plan), executor: executor.clone() }
+            Engine::Tract { plan, executor, threads } => {
+                Engine::Tract { plan: Arc::clone(plan), executor: executor.clone(), threads: *threads }
             }
         };
         Self { engine, input: self.input.clone(), report: Arc::clone(&self.report) }
     }
+}
+
+/// What tract multiplies with.
+#[cfg(feature = "float-threads")]
+fn executor(threads: usize) -> Executor {
+    if threads > 1 { Executor::multithread(threads) } else { Executor::SingleThread }
+}
+
+/// What tract multiplies with: a build without its threads has one.
+#[cfg(not(feature = "float-threads"))]
+fn executor(_: usize) -> Executor {
+    Executor::SingleThread
 }
 
 /// Most elements of a tensor: a picture of 4,096 x 4,096 pixels has fewer.
@@ -183,11 +195,18 @@ impl Plan {
             model.into_optimized()?.into_runnable()
         };
         let plan = prepare().map_err(|error| format!("{error:#}"))?;
-        let executor = match options.threads {
-            0 | 1 => Executor::SingleThread,
-            threads => Executor::multithread(threads),
-        };
-        Ok(Self { engine: Engine::Tract { plan, executor }, input: input.to_vec(), report: Arc::new(report) })
+        let executor = executor(options.threads);
+        let engine = Engine::Tract { plan, executor, threads: options.threads.max(1) };
+        Ok(Self { engine, input: input.to_vec(), report: Arc::new(report) })
+    }
+
+    /// Threads that work on one picture.
+    pub(super) fn threads(&self) -> usize {
+        match &self.engine {
+            Engine::Whole { pool, .. } => pool.threads(),
+            Engine::Tract { .. } if !cfg!(feature = "float-threads") => 1,
+            Engine::Tract { threads, .. } => *threads,
+        }
     }
 
     /// What became of each node.
@@ -221,7 +240,7 @@ impl Plan {
                 }
                 take(slices.get(..outputs.len()).unwrap_or_default())
             }
-            Engine::Tract { plan, executor } => {
+            Engine::Tract { plan, executor, .. } => {
                 let text = |error: TractError| format!("{error:#}");
                 let input = Tensor::from_shape(&self.input, input).map_err(text)?;
                 let run = || plan.run(tvec!(input.into_tvalue()));

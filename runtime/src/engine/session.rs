@@ -66,7 +66,6 @@ pub struct Session {
     plan: Plan,
     preprocess: Preprocess,
     name: String,
-    threads: usize,
     mask_output: usize,
     logits_output: usize,
 }
@@ -98,7 +97,6 @@ impl Session {
             plan: Plan::new(proto, &shape, options).map_err(|fault| model.error(fault))?,
             preprocess: model.manifest().preprocess.clone(),
             name: model.name().to_owned(),
-            threads: options.threads,
             mask_output: output("mask")?,
             logits_output: output("logits")?,
         };
@@ -117,7 +115,7 @@ impl Session {
 
     /// Threads used inside a run.
     pub fn threads(&self) -> usize {
-        self.threads
+        self.plan.threads()
     }
 
     /// Preprocesses and explains a picture of any size.

@@ -60,11 +60,16 @@ impl Preprocess {
 
     /// `[3, height, width]`: `(pixel / 255 - mean) / std`, for a picture of the model's size.
     pub fn normalise(&self, picture: &RgbImage) -> Vec<f32> {
-        let mut tensor = Vec::with_capacity(3 * picture.width() as usize * picture.height() as usize);
-        for (channel, (&mean, &std)) in self.mean.iter().zip(&self.std).enumerate() {
-            let table = Self::table(mean, std);
-            let channel = picture.as_raw().iter().skip(channel).step_by(3);
-            tensor.extend(channel.map(|&byte| table.get(usize::from(byte)).copied().unwrap_or(0.0)));
+        let (pixels, _) = picture.as_raw().as_chunks::<3>();
+        let mut tensor = vec![0.0; 3 * pixels.len()];
+        let (reds, rest) = tensor.split_at_mut(pixels.len());
+        let (greens, blues) = rest.split_at_mut(pixels.len());
+        let table = |channel: usize| Self::table(self.mean[channel], self.std[channel]);
+        let (red, green, blue) = (table(0), table(1), table(2));
+        for (((pixel, r), g), b) in pixels.iter().zip(reds).zip(greens).zip(blues) {
+            *r = red[usize::from(pixel[0])];
+            *g = green[usize::from(pixel[1])];
+            *b = blue[usize::from(pixel[2])];
         }
         tensor
     }

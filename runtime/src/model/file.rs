@@ -34,6 +34,9 @@ pub enum ModelErrorKind {
     /// The file could not be opened or read.
     #[error("cannot be read ({0})")]
     Io(#[from] std::io::Error),
+    /// The program was built without a model of its own.
+    #[error("is not part of this build: give a model file with --model FILE")]
+    NotBuiltIn,
     /// Larger than [`MAX_FILE_BYTES`], or empty.
     #[error("has {0} bytes; a model has between 1 byte and {MAX_FILE_BYTES} bytes")]
     Size(u64),

@@ -1,5 +1,6 @@
 //! The arguments of `run`. The same names serve in configuration files and, as `COMET_EDGE_*`, in the environment.
 
+#[cfg(feature = "web")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,9 +1,9 @@
-//! Convolution: tiles of up to seven pixels by up to four vectors of channels.
+//! Convolution: tiles of up to eight pixels by up to four vectors of channels.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::round::Narrow;
+use super::round::{Narrow, put};
 use super::tile::{self, whole};
 use super::{each, tier};
 use crate::layout::{BLOCK, GROUP};
@@ -20,7 +20,11 @@ pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<u
     for (block, vectors) in even_tiles(blocks.len(), VECTORS) {
         let block = blocks.start + block;
         // 32 registers: sums, weights, and one for the activations.
-        let limit = if vectors == VECTORS { 6 } else { 7 };
+        let limit = match vectors {
+            1 => 8,
+            2 | 3 => 7,
+            _ => 6,
+        };
         let mut cursor = Cursor::new(task, pixels.start);
         for (_, count) in even_tiles(pixels.len(), limit) {
             // SAFETY: passed on.
@@ -51,6 +55,7 @@ unsafe fn tiles<const V: usize>(task: &Task<'_>, cursor: &mut Cursor, count: usi
             4 => tile::<4, V>(task, cursor, block),
             5 => tile::<5, V>(task, cursor, block),
             7 if V < VECTORS => tile::<7, V>(task, cursor, block),
+            8 if V == 1 => tile::<8, V>(task, cursor, block),
             _ => tile::<6, V>(task, cursor, block),
         }
     }
@@ -121,20 +126,32 @@ unsafe fn store<const P: usize, const V: usize>(
                 let narrow = Narrow::new(rounding, task.bounded);
                 let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
                 let start = start.pointer().add(block * BLOCK);
-                each!(p < P, {
+                each!(p < P, if V > 1 {
                     let mut units = [_mm512_setzero_si512(); VECTORS];
                     each!(v < V, units[v] = narrow.units(sums[p][v], scales[v]));
                     // Packing leaves the four vectors interleaved by quarters.
                     let bytes = _mm512_permutexvar_epi32(order, narrow.bytes(units));
-                    let at = start.add(places[p]);
-                    match V {
-                        1 => _mm_storeu_si128(at.cast(), _mm512_castsi512_si128(bytes)),
-                        2 => _mm256_storeu_si256(at.cast(), _mm512_castsi512_si256(bytes)),
-                        3 => {
-                            _mm256_storeu_si256(at.cast(), _mm512_castsi512_si256(bytes));
-                            _mm_storeu_si128(at.add(32).cast(), _mm512_extracti32x4_epi32::<2>(bytes));
+                    put(start.add(places[p]), bytes, V * BLOCK);
+                } else if p % VECTORS == 0 {
+                    // One vector a pixel: four pixels are packed together.
+                    let near = |q: usize| if p + q < P { p + q } else { p };
+                    let unit = |q: usize| narrow.units(sums[near(q)][0], scales[0]);
+                    let bytes = narrow.bytes([unit(0), unit(1), unit(2), unit(3)]);
+                    let bytes = _mm512_permutexvar_epi32(order, bytes);
+                    if p + 3 < P && places[near(3)].wrapping_sub(places[p]) == 3 * BLOCK {
+                        put(start.add(places[p]), bytes, 4 * BLOCK);
+                    } else {
+                        let quarter = |q: usize| start.add(places[near(q)]).cast();
+                        if p + 3 < P {
+                            _mm_storeu_si128(quarter(3), _mm512_extracti32x4_epi32::<3>(bytes));
                         }
-                        _ => _mm512_storeu_si512(at.cast(), bytes),
+                        if p + 2 < P {
+                            _mm_storeu_si128(quarter(2), _mm512_extracti32x4_epi32::<2>(bytes));
+                        }
+                        if p + 1 < P {
+                            _mm_storeu_si128(quarter(1), _mm512_extracti32x4_epi32::<1>(bytes));
+                        }
+                        _mm_storeu_si128(quarter(0), _mm512_castsi512_si128(bytes));
                     }
                 });
             }

@@ -65,3 +65,28 @@ impl Narrow {
     }
     }
 }
+
+tier! {
+/// Writes the first `count` bytes, a multiple of 16, of a vector.
+///
+/// # Safety
+/// There must be room.
+#[inline]
+pub(super) unsafe fn put(at: *mut u8, bytes: __m512i, count: usize) {
+    // SAFETY: as the caller proves.
+    unsafe {
+        if count >= 64 {
+            _mm512_storeu_si512(at.cast(), bytes);
+            return;
+        }
+        if count >= 32 {
+            _mm256_storeu_si256(at.cast(), _mm512_castsi512_si256(bytes));
+        }
+        match count {
+            16 => _mm_storeu_si128(at.cast(), _mm512_castsi512_si128(bytes)),
+            48 => _mm_storeu_si128(at.add(32).cast(), _mm512_extracti32x4_epi32::<2>(bytes)),
+            _ => (),
+        }
+    }
+}
+}

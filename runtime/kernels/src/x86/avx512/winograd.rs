@@ -51,6 +51,7 @@ tier! {
 ///
 /// # Safety
 /// As `winograd`.
+#[allow(clippy::needless_range_loop, reason = "columns lie across the rows")]
 unsafe fn spread(strip: &Strip<'_>, index: usize, tile: usize, channel: usize) {
     let (task, [y, x]) = (strip.task, [tile / strip.columns, tile % strip.columns]);
     // SAFETY: a tile reads the windows of its pixels; the scratch memory has room for every tile.
@@ -147,6 +148,7 @@ tier! {
 ///
 /// # Safety
 /// As `winograd`.
+#[allow(clippy::needless_range_loop, reason = "columns lie across the rows")]
 unsafe fn gather(strip: &Strip<'_>, index: usize, tile: usize, channel: usize) {
     let (task, [y, x]) = (strip.task, [tile / strip.columns, tile % strip.columns]);
     let Sink::Bytes { start, origin, row: row_bytes, pixel, rounding } = task.sink else { return };

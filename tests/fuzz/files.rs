@@ -1,0 +1,13 @@
+//! Any bytes as a model file: refused with a reason, or read and prepared.
+#![no_main]
+
+use comet_edge::engine::Session;
+use comet_edge::model::ModelFile;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(file) = ModelFile::parse("fuzz", bytes, false) {
+        // Whether it can be prepared or not: either is an answer.
+        let _ = Session::new(&file);
+    }
+});
