@@ -18,7 +18,7 @@ use std::ops::Range;
 
 use crate::aligned::Aligned;
 use crate::layout::BLOCK;
-use crate::task::{Shared, Task, even_tiles};
+use crate::task::{Shared, Task};
 use crate::{ConvShape, Fault, Halo, Layout, Pool, Tier};
 
 /// Rows and columns of the output that a tile gives.
@@ -31,8 +31,10 @@ pub(crate) const POINTS: usize = REACH * REACH;
 pub(crate) const PANEL: usize = 4 * BLOCK;
 /// Input channels that are transformed together: a vector of 16-bit numbers.
 pub(crate) const LANES: usize = 32;
+/// Tiles that are multiplied together.
+pub(crate) const TOGETHER: usize = 6;
 /// Tiles that a thread transforms before it multiplies: as many as stay in a cache.
-const STRIP: usize = 24;
+const STRIP: usize = 18;
 /// More transformed weights than this would have to be fetched from memory for every strip.
 const MOST_WEIGHTS: usize = 128 * 128 * POINTS;
 /// Fewer tiles than this do not pay.
@@ -101,12 +103,15 @@ impl Winograd {
     /// The task must be checked, for the layouts and the tier that this was made for.
     pub(crate) unsafe fn run(&self, pool: &Pool, task: &Shared<'_>) -> Result<(), Fault> {
         let [rows, columns] = self.tiles;
-        pool.split(rows * columns, 6, &|share| {
+        pool.split(rows * columns, TOGETHER, &|share| {
             SCRATCH.with_borrow_mut(|scratch| {
-                for (start, length) in even_tiles(share.len(), STRIP) {
-                    let start = share.start + start;
+                // Whole tiles of the multiplication, and no short strip behind them.
+                let strips = share.len().div_ceil(STRIP).max(1);
+                let length = share.len().div_ceil(strips).next_multiple_of(TOGETHER);
+                for start in share.clone().step_by(length.max(1)) {
+                    let end = (start + length).min(share.end);
                     // SAFETY: passed on; shares and strips cover different tiles.
-                    unsafe { self.strip(task.get(), start..start + length, scratch) };
+                    unsafe { self.strip(task.get(), start..end, scratch) };
                 }
             });
         })

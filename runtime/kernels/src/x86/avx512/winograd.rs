@@ -8,7 +8,7 @@ use super::tile::{self, whole};
 use super::{each, tier};
 use crate::layout::BLOCK;
 use crate::task::{Sink, even_tiles};
-use crate::winograd::{LANES, PANEL, POINTS, REACH, SIDE, Strip};
+use crate::winograd::{LANES, PANEL, POINTS, REACH, SIDE, Strip, TOGETHER};
 
 tier! {
 /// Transforms, multiplies and transforms back.
@@ -25,7 +25,7 @@ pub(crate) unsafe fn winograd(strip: &Strip<'_>) {
         }
         for point in 0..POINTS {
             for panel in (0..strip.outputs).step_by(PANEL) {
-                for (first, count) in even_tiles(strip.tiles.len(), 6) {
+                for (first, count) in even_tiles(strip.tiles.len(), TOGETHER) {
                     match count {
                         1 => multiply::<1>(strip, point, panel, first),
                         2 => multiply::<2>(strip, point, panel, first),
