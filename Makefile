@@ -31,6 +31,7 @@ test: packages
 check: packages
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(TEST_FLAGS) --all-targets -- -D warnings
+	$(CARGO) clippy --release -p comet-edge --no-default-features --features cli --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny check; \
 	else echo "cargo-deny is not installed: licences and advisories were not checked (cargo install cargo-deny)"; fi

@@ -7,6 +7,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use comet_edge::engine::proto::{GraphProto, Message, ModelProto};
 use comet_edge::engine::{Explanation, Kernels, Options, Session};
 use comet_edge::model::ModelError;
@@ -234,5 +235,19 @@ fn a_small_file_cannot_ask_for_gigabytes_or_for_ever() -> anyhow::Result<()> {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(())
+}
+
+/// Found by fuzzing: the engine took seconds to list the taps of such a window, and twice as large a side would have taken
+/// gigabytes.
+#[test]
+fn a_window_that_is_larger_than_a_picture_is_refused_by_name() -> anyhow::Result<()> {
+    let proto = changed("one_region", |graph| {
+        let pool = graph.node.iter_mut().find(|node| node.op_type == "MaxPool");
+        set_attribute(pool.context("no pooling")?, ints("kernel_shape", &[4096; 2]));
+        Ok(())
+    })?;
+    let refusal = parse("hostile", &proto).err().context("it was taken")?.to_string();
+    anyhow::ensure!(refusal.contains("has a window of 16777216 pixels"), "{refusal}");
     Ok(())
 }

@@ -107,6 +107,7 @@ fn layers_of_networks() {
 }
 
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "only AVX-512 has a way of its own for them")]
 #[cfg_attr(miri, ignore = "too slow")]
 fn layers_that_are_filtered_with_fewer_products() {
     let pools = pools();

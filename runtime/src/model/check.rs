@@ -13,6 +13,8 @@ use crate::engine::proto::{GraphProto, ModelProto, TensorProto, dimensions};
 pub const MAX_NODES: usize = 1_000;
 /// The largest number in an attribute, and the largest side that a Resize may ask for.
 const MAX_NUMBER: i64 = 4_096;
+/// Most pixels of a window: pooling over a whole picture of 256x256.
+const MAX_TAPS: i64 = 65_536;
 /// The largest side of the input.
 const MAX_SIDE: u32 = 4_096;
 const MAX_CLASSES: usize = 100_000;
@@ -109,6 +111,14 @@ fn check_numbers(graph: &GraphProto) -> Result<(), ModelErrorKind> {
             if !sane(&attribute.i) || !attribute.ints.iter().all(sane) {
                 let (name, key) = (printable(&node.name), printable(&attribute.name));
                 return structure(format!("node '{name}' has a number in '{key}' that no network needs"));
+            }
+            // The engine lists every tap of a window.
+            let taps = attribute.ints.iter().fold(1i64, |taps, side| taps.saturating_mul((*side).max(1)));
+            if attribute.name == "kernel_shape" && taps > MAX_TAPS {
+                let name = printable(&node.name);
+                return structure(format!(
+                    "node '{name}' has a window of {taps} pixels; the limit is {MAX_TAPS}"
+                ));
             }
         }
     }
