@@ -26,14 +26,17 @@ pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<u
             _ => 6,
         };
         let mut cursor = Cursor::new(task, pixels.start);
-        for (_, count) in even_tiles(pixels.len(), limit) {
+        let behind = blocks.end.saturating_sub(block + vectors);
+        for (index, (_, count)) in even_tiles(pixels.len(), limit).enumerate() {
+            // One of the streams of weights that come next, a tile: they wait in a slower cache.
+            let ahead = if index < behind.min(VECTORS) { (vectors + index) * task.block_bytes() } else { 0 };
             // SAFETY: passed on.
             unsafe {
                 match vectors {
-                    1 => tiles::<1>(task, &mut cursor, count, block),
-                    2 => tiles::<2>(task, &mut cursor, count, block),
-                    3 => tiles::<3>(task, &mut cursor, count, block),
-                    _ => tiles::<4>(task, &mut cursor, count, block),
+                    1 => tiles::<1>(task, &mut cursor, count, block, ahead),
+                    2 => tiles::<2>(task, &mut cursor, count, block, ahead),
+                    3 => tiles::<3>(task, &mut cursor, count, block, ahead),
+                    _ => tiles::<4>(task, &mut cursor, count, block, ahead),
                 }
             }
         }
@@ -45,18 +48,18 @@ tier! {
 /// # Safety
 /// As `conv`.
 #[inline]
-unsafe fn tiles<const V: usize>(task: &Task<'_>, cursor: &mut Cursor, count: usize, block: usize) {
+unsafe fn tiles<const V: usize>(task: &Task<'_>, cursor: &mut Cursor, count: usize, block: usize, ahead: usize) {
     // SAFETY: passed on.
     unsafe {
         match count {
-            1 => tile::<1, V>(task, cursor, block),
-            2 => tile::<2, V>(task, cursor, block),
-            3 => tile::<3, V>(task, cursor, block),
-            4 => tile::<4, V>(task, cursor, block),
-            5 => tile::<5, V>(task, cursor, block),
-            7 if V < VECTORS => tile::<7, V>(task, cursor, block),
-            8 if V == 1 => tile::<8, V>(task, cursor, block),
-            _ => tile::<6, V>(task, cursor, block),
+            1 => tile::<1, V>(task, cursor, block, 0),
+            2 => tile::<2, V>(task, cursor, block, 0),
+            3 => tile::<3, V>(task, cursor, block, 0),
+            4 => tile::<4, V>(task, cursor, block, 0),
+            5 => tile::<5, V>(task, cursor, block, 0),
+            7 if V < VECTORS => tile::<7, V>(task, cursor, block, 0),
+            8 if V == 1 => tile::<8, V>(task, cursor, block, 0),
+            _ => tile::<6, V>(task, cursor, block, ahead),
         }
     }
 }
@@ -71,6 +74,7 @@ unsafe fn tile<const P: usize, const V: usize>(
     task: &Task<'_>,
     cursor: &mut Cursor,
     block: usize,
+    ahead: usize,
 ) {
     // SAFETY: windows and weights are inside what the task describes.
     unsafe {
@@ -85,7 +89,7 @@ unsafe fn tile<const P: usize, const V: usize>(
         if let Some(sums) = whole(&mut sums) {
             let mut six = [task.source; 6];
             each!(p < P, six[p % 6] = windows[p]);
-            tile::bytes(task.steps, six, weights, size, sums);
+            tile::bytes(task.steps, six, weights, size, ahead, sums);
         } else {
             for offset in task.steps {
                 let offset = *offset as usize;

@@ -53,12 +53,14 @@ macro_rules! six_by_four {
         /// # Safety
         /// There must be a step, 4 bytes at each step of each window, four times `size` bytes of weights,
         /// of which each step takes 64, and the tier.
+        /// What lies `ahead` bytes behind each step's weights is fetched from slower memory, and need not exist.
         #[inline]
         pub(super) unsafe fn $name(
             steps: &[u32],
             windows: [*const u8; 6],
             weights: *const i8,
             size: usize,
+            ahead: usize,
             sums: &mut [[__m512i; VECTORS]; 6],
         ) {
             let steps = steps.as_ptr_range();
@@ -76,6 +78,7 @@ macro_rules! six_by_four {
                     row!($dot, "p0", "0", "1", "2", "3"),
                     row!($dot, "p1", "4", "5", "6", "7"),
                     row!($dot, "p2", "8", "9", "10", "11"),
+                    "prefetcht1 [{w} + {ahead}]",
                     row!($dot, "p3", "12", "13", "14", "15"),
                     row!($dot, "p4", "16", "17", "18", "19"),
                     row!($dot, "p5", "20", "21", "22", "23"),
@@ -99,6 +102,7 @@ macro_rules! six_by_four {
                     p3 = in(reg) windows[3], p4 = in(reg) windows[4], p5 = in(reg) windows[5],
                     offset = out(reg) _, step = inout(reg) steps.start => _, end = in(reg) steps.end,
                     w = inout(reg) weights => _, size = in(reg) size, thrice = in(reg) 3 * size,
+                    ahead = in(reg) ahead,
                     w0 = out(zmm_reg) scratch[0], w1 = out(zmm_reg) scratch[1], w2 = out(zmm_reg) scratch[2],
                     w3 = out(zmm_reg) scratch[3], bytes = out(zmm_reg) scratch[4],
                     options(nostack, readonly),

@@ -122,7 +122,7 @@ unsafe fn multiply<const P: usize>(strip: &Strip<'_>, point: usize, panel: usize
         if let Some(sums) = whole(&mut sums) {
             let mut six = [windows[0]; 6];
             each!(p < P, six[p % 6] = windows[p]);
-            tile::words(strip.steps, six, weights.cast(), size_of::<i16>() * size, sums);
+            tile::words(strip.steps, six, weights.cast(), size_of::<i16>() * size, 0, sums);
         } else {
             for step in strip.steps {
                 let mut row = [_mm512_setzero_si512(); VECTORS];
