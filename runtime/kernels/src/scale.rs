@@ -19,6 +19,9 @@ pub struct ChannelScale {
     zero_points: [i32; 2],
     factor: f32,
     rounding: Rounding,
+    /// Whether every product fits into 32 bits, so that the conversion needs no clamp before it.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX-512 reads it"))]
+    bounded: bool,
 }
 
 impl ChannelScale {
@@ -50,6 +53,7 @@ impl ChannelScale {
             zero_points: [i32::from(from.zero_point), i32::from(by.zero_point)],
             factor,
             rounding: Rounding::new(to.zero_point, 0, 255),
+            bounded: factor * (255.0 * 255.0) < (1 << 30) as f32,
         })
     }
 
@@ -63,19 +67,38 @@ impl ChannelScale {
         self.output.check(output.len())?;
         let weight = &weight[self.weight.inner(0)];
         let start = Shares::new(output);
-        each_row(pool, &self.output, start, &|y, row| {
-            let input = &input[self.input.inner(y)];
-            for (index, weight) in weight.chunks(CHUNK).enumerate() {
-                let mut factors = [0.0f32; CHUNK];
-                for (factor, weight) in factors.iter_mut().zip(weight) {
-                    *factor = (i32::from(*weight) - self.zero_points[1]) as f32 * self.factor;
-                }
-                let factors = &factors[..weight.len()];
-                let channels = index * CHUNK;
-                let pixels = (self.output.pixel(), channels);
-                scale(self.tier, input, factors, pixels, self.zero_points[0], self.rounding, row);
+        for (index, weight) in weight.chunks(CHUNK).enumerate() {
+            let mut factors = [0.0f32; CHUNK];
+            for (factor, weight) in factors.iter_mut().zip(weight) {
+                *factor = (i32::from(*weight) - self.zero_points[1]) as f32 * self.factor;
             }
-        })
+            let factors = &factors[..weight.len()];
+            each_row(pool, &self.output, start, &|y, row| {
+                self.scale(&input[self.input.inner(y)], factors, index * CHUNK, row);
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Scales the channels from number `first` on that there are factors for.
+    fn scale(&self, input: &[u8], factors: &[f32], first: usize, output: &mut [u8]) {
+        let (size, zero_point) = (self.output.pixel(), self.zero_points[0]);
+        #[cfg(target_arch = "x86_64")]
+        let (first, factors) = if self.tier == Tier::Avx512Vnni {
+            use crate::x86::avx512::scale::{WIDE, scale};
+            let (wide, rest) = factors.as_chunks::<WIDE>();
+            let to = (self.rounding, self.bounded);
+            for (index, factors) in wide.iter().enumerate() {
+                // SAFETY: the tier was checked.
+                unsafe { scale(input, factors, (size, first + index * WIDE), zero_point, to, output) };
+            }
+            (first + wide.len() * WIDE, rest)
+        } else {
+            (first, factors)
+        };
+        if !factors.is_empty() {
+            scale(self.tier, input, factors, (size, first), zero_point, self.rounding, output);
+        }
     }
 }
 

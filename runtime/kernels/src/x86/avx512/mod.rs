@@ -3,6 +3,7 @@
 mod conv;
 mod depthwise;
 mod round;
+pub(crate) mod scale;
 mod table;
 mod tile;
 mod winograd;
