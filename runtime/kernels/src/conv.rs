@@ -1,4 +1,5 @@
-//! Direct convolution: fully connected layers and 1x1 convolutions are its smallest cases.
+//! Convolution: fully connected layers and 1x1 convolutions are its smallest cases. It runs by the definition, or by
+//! [`crate::winograd`] where that gives the same sums sooner.
 
 use crate::aligned::Aligned;
 use crate::layout::{BLOCK, GROUP};

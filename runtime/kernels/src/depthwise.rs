@@ -50,9 +50,9 @@ pub(crate) const WIDE: usize = 64;
 enum Packing {
     /// `[tap][channels]`
     Plain,
-    /// `[channels / width][taps / 2][2][width / 2][2 taps]`: of each 8 channels the first half of a block takes 4, the
+    /// `[channels / 16][taps / 2][2][8][2 taps]`: of each 8 channels the first half of a block takes 4, the
     /// second the other 4. That is the order in which x86 interleaves and packs vectors.
-    Pairs { width: usize },
+    Pairs,
     /// `[channels / 64][taps / 4][16 of 64][4 taps]` in bytes, two of them in a word. Of each 16 channels the first four
     /// stand in the first quarter, and so on: the order in which bytes are interleaved and packed.
     Quads,
@@ -62,7 +62,7 @@ impl Packing {
     fn of(tier: Tier) -> Self {
         match tier {
             Tier::Avx512Vnni => Self::Quads,
-            Tier::AvxVnni | Tier::Avx2 => Self::Pairs { width: BLOCK },
+            Tier::AvxVnni | Tier::Avx2 => Self::Pairs,
             _ => Self::Plain,
         }
     }
@@ -71,9 +71,9 @@ impl Packing {
     fn place(self, channel: usize) -> usize {
         match self {
             Self::Plain => channel,
-            Self::Pairs { width } => {
-                let (block, lane) = (channel / width * width, channel % width);
-                block + lane % 8 / 4 * (width / 2) + lane / 8 * 4 + lane % 4
+            Self::Pairs => {
+                let (block, lane) = (channel / BLOCK * BLOCK, channel % BLOCK);
+                block + lane % 8 / 4 * (BLOCK / 2) + lane / 8 * 4 + lane % 4
             }
             Self::Quads => {
                 let (block, lane) = (channel / WIDE * WIDE, channel % WIDE);
@@ -93,7 +93,7 @@ impl Packing {
         };
         match self {
             Self::Plain => packed[tap * padded + channel] = i16::from(weight),
-            Self::Pairs { width } => packed[at(width, 2)] = i16::from(weight),
+            Self::Pairs => packed[at(BLOCK, 2)] = i16::from(weight),
             Self::Quads => {
                 let at = at(WIDE, QUAD);
                 packed[at / 2] |= i16::from(weight.cast_unsigned()) << (at % 2 * 8);
@@ -105,7 +105,7 @@ impl Packing {
     fn units(self) -> (usize, usize) {
         match self {
             Self::Plain => (BLOCK, 1),
-            Self::Pairs { width } => (width, 2),
+            Self::Pairs => (BLOCK, 2),
             Self::Quads => (WIDE, QUAD),
         }
     }
