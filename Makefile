@@ -10,7 +10,7 @@ TEST_FLAGS = --release --workspace
 PYTHON ?= python3
 BENCH_FLAGS ?= --markdown
 
-.PHONY: demo test check test-gpu test-vm test-page test-arm fuzz bench packages
+.PHONY: demo test check test-fresh test-gpu test-vm test-page test-arm fuzz bench packages
 
 packages:
 	@sh tests/packages.sh
@@ -36,6 +36,10 @@ check: packages
 	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny check; \
 	else echo "cargo-deny is not installed: licences and advisories were not checked (cargo install cargo-deny)"; fi
 
+## The two commands of the README on a newcomer's machine: a minimal Debian in a folder, an ordinary user, rustup.
+test-fresh:
+	@bash tests/fresh.sh 'make demo' 'make test'
+
 ## The kernels' tests for AArch64 under qemu: Cortex-A72, Cortex-A76 and a processor with I8MM.
 test-arm:
 	@sh tests/arm.sh
@@ -47,7 +51,7 @@ test-gpu:
 	@mkdir -p target/gpu && cp target/release/trainer target/gpu/trainer
 	@sh tests/gpu.sh target/gpu/trainer
 
-## comet-edge on emulated ARM boards with the kernel's virtual camera; the same frames must be answered the same here.
+## comet-edge on emulated ARM boards with the kernel's virtual camera; the same frames must give the same predictions here.
 test-vm:
 	@sh tests/packages.sh vm
 	$(CARGO) build --release -p comet-edge

@@ -7,10 +7,10 @@
 use std::io::{Stdout, Write};
 use std::sync::Arc;
 
-use comet_edge::model::ModelFile;
 use comet_edge::pipeline::{Inference, RunControl, RunOptions, run};
 use comet_edge::sink::{FrameResult, Sink, SinkError};
 use comet_edge::source::{OpenOptions, SourceSpec};
+use comet_engine::model::ModelFile;
 
 /// Seen from the repository's root, where `cargo run` is typed.
 const MODEL: &str = "models/hands.int8.onnx";
@@ -39,7 +39,7 @@ impl Sink for Changes {
             return Ok(());
         }
         let line = format!(
-            "{} frame {}: now {class}, seen in {:.0} % of the picture",
+            "{} frame {}: now {class}, seen in {:.0} % of the image",
             record.source,
             record.frame,
             100.0 * record.mask.area

@@ -1,12 +1,14 @@
 #!/bin/sh
 # Installs the system packages that a build needs, or names them.
-# libclang: the V4L2 bindings of nokhwa are made with bindgen. A C compiler: Rust links with it.
+# A C compiler: Rust links with it, and a few crates bring C code. Nothing else: the V4L2 bindings are kept in the tree.
 set -eu
 
 needed=""
 command -v cc >/dev/null 2>&1 || needed="$needed gcc libc6-dev"
-ls /usr/lib/*/libclang-*.so* /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || needed="$needed libclang-dev"
-[ -e /usr/include/linux/videodev2.h ] || needed="$needed linux-libc-dev"
+echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null || case "$needed" in
+    *libc6-dev*) ;;
+    *) needed="$needed libc6-dev" ;;
+esac
 if [ "${1:-}" = gpu ]; then
     ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 || needed="$needed mesa-vulkan-drivers"
     ls /usr/lib/*/libvulkan.so.1 >/dev/null 2>&1 || needed="$needed libvulkan1"

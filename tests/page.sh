@@ -1,5 +1,5 @@
 #!/bin/sh
-# `page.sh COMET_EDGE MODEL`: opens the live page in Chromium and uses it. Pictures of it go to target/page.
+# `page.sh COMET_EDGE MODEL`: opens the live page in Chromium and uses it. Images of it go to target/page.
 # It needs Chromium and Playwright; what is missing is installed, Playwright into target/page/python.
 set -eu
 program=$1

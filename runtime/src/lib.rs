@@ -1,33 +1,19 @@
-//! Runs COMET models: an attribution map, and a class that was decided on the pixels inside the map only.
+//! Runs COMET models on cameras, files and streams: a class, and the attribution map that it was decided with.
 //!
-//! The parts, in the order in which a frame passes them: [`source`] (where frames come from), [`pipeline`]
-//! (the hand-off between threads), [`image`] (decoding and the one preprocessing), [`engine`] (the network),
-//! [`explain`] (what the map is worth) and [`sink`] (where results go). [`model`] reads and checks model files;
-//! [`monitor`] is what a run knows about itself.
-//!
-//! ```no_run
-//! use comet_edge::{engine::Session, image::read_rgb, model::ModelFile};
-//!
-//! let model = ModelFile::read("models/hands.int8.onnx".as_ref())?;
-//! let mut session = Session::new(&model)?;
-//! let answer = session.explain(&read_rgb("hand.jpg".as_ref())?)?;
-//! println!("{} {:.2}", model.manifest().classes[answer.top()], answer.mask.mean());
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! The parts, in the order in which a frame passes them: [`source`] (where frames come from), [`pipeline`] (the hand-off
+//! between threads) and [`sink`] (where results go); [`evidence`] keeps results that can be proved later, and [`monitor`]
+//! is what a run knows about itself. Decoding, the network and what its map is worth are [`comet_engine`]'s.
 
+mod backoff;
 #[cfg(feature = "cli")]
 pub mod cli;
-pub mod engine;
+mod deadline;
 pub mod evidence;
-pub mod explain;
-mod guard;
-pub mod image;
-pub mod model;
 pub mod monitor;
 pub mod pipeline;
 #[cfg(feature = "web")]
 mod priority;
+mod random;
 pub mod sink;
 mod slot;
 pub mod source;
-pub mod storage;

@@ -1,8 +1,8 @@
 //! Any bytes as a model file: refused with a reason, or read and prepared.
 #![no_main]
 
-use comet_edge::engine::Session;
-use comet_edge::model::ModelFile;
+use comet_engine::run::Session;
+use comet_engine::model::ModelFile;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

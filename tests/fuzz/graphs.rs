@@ -15,9 +15,9 @@ mod small_model;
 #[path = "../src/surgery.rs"]
 mod surgery;
 
-use comet_edge::engine::proto::{Message, ModelProto};
-use comet_edge::engine::{Kernels, Options, Session};
-use comet_edge::model::ModelFile;
+use comet_onnx::proto::{Message, ModelProto};
+use comet_engine::run::{Kernels, Options, Session};
+use comet_engine::model::ModelFile;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 const BASES: [&[u8]; 4] = [

@@ -4,6 +4,7 @@ Each check prints a line; the program ends with 1 at the first that fails. Scree
 """
 
 import argparse
+import http.client
 import os
 import re
 import secrets
@@ -11,9 +12,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from playwright.sync_api import sync_playwright
 
@@ -86,7 +90,7 @@ def pixels(page):
     """Some pixels of the canvas, as one text."""
     return page.evaluate(
         """() => {
-            const canvas = document.getElementById("picture");
+            const canvas = document.getElementById("image");
             const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
             return Array.from({ length: 500 }, (_, n) => data[Math.floor((n * data.length) / 2000) * 4]).join();
         }"""
@@ -99,11 +103,11 @@ def use(browser, arguments, address):
     watch = Watch(page, address)
     page.goto(address)
     page.wait_for_selector("#light.good", timeout=1000 * LIMIT_S)
-    first = wait_for("a picture", lambda: len(set((text := pixels(page)).split(","))) > 8 and text)
-    check(True, "the canvas shows a picture")
-    wait_for("the picture changes", lambda: pixels(page) != first)
+    first = wait_for("an image", lambda: len(set((text := pixels(page)).split(","))) > 8 and text)
+    check(True, "the canvas shows an image")
+    wait_for("the image changes", lambda: pixels(page) != first)
     check(True, "it changes")
-    wait_for("a label", lambda: "Camera picture: " in page.get_attribute("#picture", "aria-label"))
+    wait_for("a label", lambda: "Camera image: " in page.get_attribute("#image", "aria-label"))
     check(page.inner_text("#class") not in ("", "–"), f"there is a class: {page.inner_text('#class')}")
     check(page.locator("#ranking li").count() > 1, "there are the likeliest classes")
     wait_for("numbers", lambda: page.locator("#pace dt").count() >= 6)
@@ -112,7 +116,7 @@ def use(browser, arguments, address):
 
     page.focus("#pause")
     page.keyboard.press("Enter")
-    check(page.get_attribute("#pause", "aria-pressed") == "true", "the picture can be stopped by keyboard")
+    check(page.get_attribute("#pause", "aria-pressed") == "true", "the image can be stopped by keyboard")
     # One that was on its way still comes.
     time.sleep(1)
     still = pixels(page)
@@ -128,7 +132,7 @@ def use(browser, arguments, address):
         for key in keys:
             page.keyboard.press(key)
         after = pixels(page) if control != "contour" else whole(page)
-        check(before != after, f"{control} changes the picture by keyboard")
+        check(before != after, f"{control} changes the image by keyboard")
     page.focus("#contour")
     page.keyboard.press("Space")
     before = whole(page)
@@ -146,7 +150,7 @@ def use(browser, arguments, address):
     page.keyboard.press("Enter")
 
     page.click("#evidence")
-    wait_for("a word about evidence", lambda: "kept" in page.inner_text("#said"))
+    wait_for("a message about evidence", lambda: "kept" in page.inner_text("#message"))
     bundles = arguments.out / "evidence"
     wait_for("a bundle", lambda: any(bundles.iterdir()))
     check(True, "evidence is kept when asked for")
@@ -168,7 +172,7 @@ def use(browser, arguments, address):
 
 
 def whole(page):
-    return page.evaluate("document.getElementById('picture').toDataURL()")
+    return page.evaluate("document.getElementById('image').toDataURL()")
 
 
 def look(browser, arguments, address):
@@ -198,8 +202,8 @@ def look(browser, arguments, address):
 def with_token(browser, address, token):
     context = browser.new_context()
     page = context.new_page()
-    answer = page.goto(address)
-    check(answer.status == 401, "without the token there is no page")
+    response = page.goto(address)
+    check(response.status == 401, "without the token there is no page")
     page.fill("input[name=token]", "not-the-right-token")
     page.keyboard.press("Enter")
     page.wait_for_selector("text=not right")
@@ -212,6 +216,89 @@ def with_token(browser, address, token):
     page.wait_for_selector("#light.good", timeout=1000 * LIMIT_S)
     check(True, "and is remembered")
     context.close()
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Serves a page below /cam1, as a web server in front of several boards does."""
+
+    PREFIX = "/cam1"
+    backend = ""
+    reports_prefix = False
+
+    def relay(self):
+        rest = self.path.removeprefix(self.PREFIX)
+        if rest == self.path or (rest and rest[0] not in "/?"):
+            self.send_error(404)
+            return
+        dropped = {"connection", "content-length", "host", "transfer-encoding"}
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
+        headers["Host"] = "localhost"
+        if self.reports_prefix:
+            headers["X-Forwarded-Prefix"] = self.PREFIX
+        connection = http.client.HTTPConnection(self.backend, timeout=LIMIT_S)
+        try:
+            connection.request(self.command, rest if rest.startswith("/") else f"/{rest}", headers=headers)
+            response = connection.getresponse()
+            self.send_response(response.status)
+            for name, value in response.getheaders():
+                if name.lower() not in dropped:
+                    self.send_header(name, value)
+            self.end_headers()
+            while chunk := response.read1(65536):
+                self.wfile.write(chunk)
+                self.wfile.flush()
+        except OSError:
+            # The browser has left, or the run has ended.
+            self.close_connection = True
+        finally:
+            connection.close()
+
+    do_GET = do_POST = do_HEAD = relay
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def proxy(address, reports_prefix):
+    """The address of a proxy in front of the page, without a slash at its end."""
+    handler = type("Handler", (Proxy,), {"backend": urlsplit(address).netloc, "reports_prefix": reports_prefix})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, name="proxy", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}{Proxy.PREFIX}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=LIMIT_S)
+
+
+def behind_a_proxy(browser, address, token):
+    """The page below a path, with and without a slash at its end, up to the login and back."""
+    for reports_prefix, ends in [(False, ["/"]), (True, ["/", ""])]:
+        with proxy(address, reports_prefix) as outside:
+            for end in ends:
+                context = browser.new_context()
+                page = context.new_page()
+                page.goto(outside + end)
+                page.fill("input[name=token]", token)
+                page.keyboard.press("Enter")
+                page.wait_for_selector("#light.good", timeout=1000 * LIMIT_S)
+                check(page.url == f"{outside}/", f"behind a proxy the token opens {page.url}")
+                watch = Watch(page, outside)
+                page.goto(outside + end)
+                page.wait_for_selector("#light.good", timeout=1000 * LIMIT_S)
+                wait_for("an image", lambda: len(set(pixels(page).split(","))) > 8)
+                wait_for("the model card", lambda: page.locator("#card-rows dt").count() > 8)
+                cookie = context.cookies()[0]
+                check(cookie["path"] == Proxy.PREFIX, f"the cookie belongs to {cookie['path']}")
+                for link in page.locator("footer a").all():
+                    own = link.evaluate("node => node.href").startswith(f"{outside}/")
+                    check(own, f"the link '{link.inner_text()}' stays below the path")
+                watch.check(f"behind a proxy at {page.url}")
+                context.close()
 
 
 def main():
@@ -236,8 +323,8 @@ def main():
             context = browser.new_context()
             page = context.new_page()
             page.goto(address)
-            first = wait_for("a picture", lambda: len(set((text := pixels(page)).split(","))) > 8 and text)
-            wait_for("another picture", lambda: pixels(page) != first)
+            first = wait_for("an image", lambda: len(set((text := pixels(page)).split(","))) > 8 and text)
+            wait_for("another image", lambda: pixels(page) != first)
             check(True, "one frame a second is shown, too")
             context.close()
         with tempfile.NamedTemporaryFile("w") as file:
@@ -246,6 +333,7 @@ def main():
             file.flush()
             with serve(arguments, *scene, "--token-file", file.name) as address:
                 with_token(browser, address, token)
+                behind_a_proxy(browser, address, token)
         browser.close()
     print("the page passed")
 

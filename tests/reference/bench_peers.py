@@ -11,7 +11,7 @@ Contenders, for each pair of files (int8 and float) and each number of threads:
 
 Compared is the network alone, from a ready float tensor [1,3,H,W] to float outputs: stages.inference of
 `comet-edge bench` against `session.run`. Decoding, preprocessing and what is made of the map are not in it; the share
-of the last two is printed beside it. comet-edge is given a drawn picture, which it decodes and prepares anew before
+of the last two is printed beside it. comet-edge is given a drawn image, which it decodes and prepares anew before
 every run; ONNX Runtime is given random numbers and runs back to back.
 
 A round takes one block of each contender, in a process of its own: 10 runs to warm up, then --iterations timed runs.
@@ -21,7 +21,7 @@ what stands for it; that of ONNX Runtime is of `session.run`. Ratios are of thes
 largest ratio within one round.
 
 Measured, too: every integer kernel of this processor, forced (int8, 1 thread, the first --forced-rounds rounds); the
-time from starting `comet-edge predict` on one picture to its end, with the files in the page cache; peak resident
+time from starting `comet-edge predict` on one image to its end, with the files in the page cache; peak resident
 memory of whole processes (that of ONNX Runtime has Python and NumPy in it); the size of the program.
 Not measured: accuracy, energy, temperature, cameras, the start of ONNX Runtime.
 
@@ -45,7 +45,7 @@ from peers import Contender, Pair, Ratio, Series, kernels, measure, must
 
 COLD_STARTS = 5
 OTHERS = [ORT, ORT_FLOAT, OURS_FLOAT, STOCK]
-PICTURES = Path(__file__).resolve().parents[2] / "calib" / "plants" / "images"
+IMAGES = Path(__file__).resolve().parents[2] / "calib" / "plants" / "images"
 
 Board = dict[tuple[str, int, Contender], Series]  # by name of the pair and threads
 
@@ -83,7 +83,7 @@ def cold_starts(args: argparse.Namespace) -> dict[str, list[float]]:
     taken: dict[str, list[float]] = {name: [] for name in files}
     for _ in range(COLD_STARTS):
         for name, model in files.items():
-            ended = must([args.binary, "predict", "--model", str(model), str(args.picture)])
+            ended = must([args.binary, "predict", "--model", str(model), str(args.image)])
             taken[name].append(1000 * ended.seconds)
     return taken
 
@@ -97,10 +97,10 @@ def collect(args: argparse.Namespace, load: float, board: Board) -> dict:
         "machine": names.group(1) if names else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "load": load,
-        "versions": [must([args.binary, "--version"]).stdout.strip(), board[first, threads, ORT].answers[0]["engine"],
+        "versions": [must([args.binary, "--version"]).stdout.strip(), board[first, threads, ORT].reports[0]["engine"],
                      f"Python {platform.python_version()}"],
-        "kernels": sorted({answer["kernel"] for (_, _, contender), one in board.items() if contender == OURS
-                           for answer in one.answers}),
+        "kernels": sorted({report["kernel"] for (_, _, contender), one in board.items() if contender == OURS
+                           for report in one.reports}),
         "binary_bytes": os.stat(args.binary).st_size,
         "command": f"bench_peers.py --rounds {args.rounds} --iterations {args.iterations} "
                    f"--threads {' '.join(map(str, args.threads))}",
@@ -168,7 +168,7 @@ def forced(board: Board, markdown: bool) -> str:
 
 def starts(taken: dict[str, list[float]]) -> str:
     each = ", ".join(f"{name} {statistics.median(values):.0f} ms" for name, values in taken.items())
-    return f"From starting `comet-edge predict` on one picture to its end (median, n = {COLD_STARTS} each): {each}."
+    return f"From starting `comet-edge predict` on one image to its end (median, n = {COLD_STARTS} each): {each}."
 
 
 def report(args: argparse.Namespace, facts: dict, board: Board, taken: dict[str, list[float]]) -> str:
@@ -185,7 +185,7 @@ def everything(facts: dict, board: Board, taken: dict[str, list[float]]) -> dict
                 for (pair, threads, contender), one in board.items() if contender == OURS
                 for other in [*OTHERS, PREDICTOR] if (pair, threads, other) in board]
     series = [{"pair": pair, "threads": threads, "contender": contender.name, "median_ms": one.median_ms,
-               "p95_ms": one.p95_ms, "n": one.n, "peaks_mib": one.peaks_mib, "blocks": one.answers}
+               "p95_ms": one.p95_ms, "n": one.n, "peaks_mib": one.peaks_mib, "blocks": one.reports}
               for (pair, threads, contender), one in board.items()]
     return {**facts, "ratios": compared, "cold_start_ms": taken, "series": series}
 
@@ -218,15 +218,15 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--iterations", type=positive, default=20, help="timed runs of a block [%(default)s]")
     p.add_argument("--threads", type=positive, nargs="+", default=[1, 2], help="[1 2]")
     p.add_argument("--forced-rounds", type=int, default=2, help="rounds with every kernel, 0 for none [%(default)s]")
-    p.add_argument("--picture", type=Path, default=min(PICTURES.rglob("*.png"), default=None),
+    p.add_argument("--image", type=Path, default=min(IMAGES.rglob("*.png"), default=None),
                    help="for the cold start [one of calib/plants]")
     p.add_argument("--json", type=Path, metavar="FILE", help="write every number to this file")
     p.add_argument("--markdown", action="store_true", help="print tables for a README")
     args = p.parse_args()
     if len({pair.name for pair in args.pair}) < len(args.pair):
         p.error("two pairs have the same name")
-    if args.picture is None:
-        p.error("there is no picture in calib/plants: give one with --picture")
+    if args.image is None:
+        p.error("there is no image in calib/plants: give one with --image")
     missing = [name for name in ("numpy", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         p.error(f"not installed: {', '.join(missing)} (pip install numpy onnxruntime)")

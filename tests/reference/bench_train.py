@@ -1,7 +1,7 @@
 """Times one COMET training step in PyTorch and, in turns with it, in the Rust trainer.
 
 A step is forward, backward and AdamW update of selector and predictor (the detector is frozen) on random
-pictures. PyTorch and `TRAINER bench --preset P --size S --batch B --steps N --json` alternate, so that a
+images. PyTorch and `TRAINER bench --preset P --size S --batch B --steps N --json` alternate, so that a
 busy machine hurts both alike; the first of a round changes sides. From the trainer's last line of output,
 a JSON object, it takes `step_seconds` (a list or one number) or else `step_ms`.
 Without --trainer only PyTorch is timed. Prints one JSON object; ratio > 1 means the trainer is faster.
@@ -60,16 +60,16 @@ def run_trainer(args):
     if done.returncode != 0:
         raise SystemExit(f"the trainer ended with status {done.returncode}")
     try:
-        answer = json.loads(done.stdout)
+        report = json.loads(done.stdout)
     except json.JSONDecodeError:
-        answer = json.loads(done.stdout.strip().splitlines()[-1])
-    if "step_seconds" in answer:
-        seconds = answer["step_seconds"]
-    elif "step_ms" in answer:
-        ms = answer["step_ms"]
+        report = json.loads(done.stdout.strip().splitlines()[-1])
+    if "step_seconds" in report:
+        seconds = report["step_seconds"]
+    elif "step_ms" in report:
+        ms = report["step_ms"]
         seconds = [v / 1000 for v in ms] if isinstance(ms, list) else ms / 1000
     else:
-        raise SystemExit(f"neither step_seconds nor step_ms in the trainer's answer: {sorted(answer)}")
+        raise SystemExit(f"neither step_seconds nor step_ms in the trainer's report: {sorted(report)}")
     return seconds if isinstance(seconds, list) else [seconds]
 
 

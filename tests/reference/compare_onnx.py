@@ -1,9 +1,9 @@
 """Holds comet-edge against ONNX Runtime: the same model on the same pixels must say the same.
 
-Runs `BIN predict --model F --json --masks TMP --dump-input TMP PICTURES...` and feeds the dumped input
-tensors to ONNX Runtime. From comet-edge's JSON (one object a picture: a list, or one a line) it uses
+Runs `BIN predict --model F --json --masks TMP --dump-input TMP IMAGES...` and feeds the dumped input
+tensors to ONNX Runtime. From comet-edge's JSON (one object an image: a list, or one a line) it uses
 
-    path        the picture (only to name it in an error)
+    path        the image (only to name it in an error)
     logits      the class scores; or index, the winning class, where there are no logits
     mask_file   16-bit grey PNG of the map (65535 = 1), relative to TMP or absolute
     input_file  raw little-endian float32 [3,H,W]: the normalised input, relative to TMP or absolute
@@ -33,7 +33,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 def predictions(text):
-    """The picture objects in a JSON list, in an object that holds such a list, or one a line."""
+    """The image objects in a JSON list, in an object that holds such a list, or one a line."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError:
@@ -108,13 +108,13 @@ class Tally:
 
 
 def main():
-    p = argparse.ArgumentParser(description="Compare comet-edge with ONNX Runtime on the same pictures.")
+    p = argparse.ArgumentParser(description="Compare comet-edge with ONNX Runtime on the same images.")
     p.add_argument("--model", type=Path, required=True, help="the ONNX model that both run")
-    p.add_argument("--images", type=Path, required=True, help="a picture, or a folder searched in depth")
+    p.add_argument("--images", type=Path, required=True, help="an image, or a folder searched in depth")
     p.add_argument("--comet-edge", type=Path, required=True, metavar="BIN")
     p.add_argument("--float", type=Path, dest="float_model", metavar="ONNX", help="the model before quantisation")
-    p.add_argument("--limit", type=int, help="at most this many pictures, spread over the folder")
-    p.add_argument("--batch", type=int, default=200, help="pictures handed to one comet-edge process")
+    p.add_argument("--limit", type=int, help="at most this many images, spread over the folder")
+    p.add_argument("--batch", type=int, default=200, help="images handed to one comet-edge process")
     p.add_argument("--threads", type=int, default=2)
     args = p.parse_args()
 
@@ -125,7 +125,7 @@ def main():
     if args.limit and len(paths) > args.limit:
         paths = [paths[i * len(paths) // args.limit] for i in range(args.limit)]
     if not paths:
-        raise SystemExit(f"no pictures under {args.images}")
+        raise SystemExit(f"no images under {args.images}")
 
     model = Model(args.model, args.threads)
     reference = Model(args.float_model, args.threads) if args.float_model else None
@@ -141,7 +141,7 @@ def main():
             rows = predictions(done.stdout)
             expected = len(paths[start:start + args.batch])
             if len(rows) != expected:
-                raise SystemExit(f"{expected} pictures went in, {len(rows)} came back")
+                raise SystemExit(f"{expected} images went in, {len(rows)} came back")
             for row in rows:
                 missing = [k for k in ("input_file", "mask_file") if not row.get(k)]
                 if missing or ("logits" not in row and "index" not in row):

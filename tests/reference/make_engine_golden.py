@@ -1,6 +1,6 @@
-"""What ONNX Runtime answers for the shipped models: the values that comet-edge's engine is held to.
+"""What ONNX Runtime predicts for the shipped models: the values that comet-edge's engine is held to.
 
-For every model in MODELS and the first pictures of its calibration set (which have the model's size, so
+For every model in MODELS and the first images of its calibration set (which have the model's size, so
 nothing is resized), stores the logits and every 16th value of the map. Writes tests/golden/engine.json.
 """
 
@@ -29,14 +29,14 @@ def tensor_of(path, preprocess):
     return ((pixels - mean) / std).transpose(2, 0, 1)[None]
 
 
-def answers(path, pictures, stride):
+def predictions(path, images, stride):
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     manifest = manifest_of(model)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     folder = ROOT / "calib" / manifest["name"] / "images"
     index = json.loads((folder.parent / "reference.json").read_text())
-    chosen = index["images"][:: max(1, len(index["images"]) // pictures)][:pictures]
+    chosen = index["images"][:: max(1, len(index["images"]) // images)][:images]
     cases = []
     for entry in chosen:
         feed = {"image": tensor_of(folder / entry["file"], manifest["preprocess"])}
@@ -52,14 +52,14 @@ def answers(path, pictures, stride):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=Path, default=ROOT / "models")
-    parser.add_argument("--pictures", type=int, default=8, help="pictures a model")
+    parser.add_argument("--images", type=int, default=8, help="images a model")
     parser.add_argument("--stride", type=int, default=16, help="every n-th map value is stored")
     parser.add_argument("--out", type=Path, default=ROOT / "tests/golden/engine.json")
     args = parser.parse_args()
-    models = [answers(path, args.pictures, args.stride) for path in sorted(args.models.glob("*.onnx"))]
+    models = [predictions(path, args.images, args.stride) for path in sorted(args.models.glob("*.onnx"))]
     golden = {"onnxruntime": onnxruntime.__version__, "stride": args.stride, "models": models}
     args.out.write_text(json.dumps(golden) + "\n")
-    print(f"{args.out.relative_to(ROOT)}: {len(models)} models, {sum(len(m['cases']) for m in models)} pictures")
+    print(f"{args.out.relative_to(ROOT)}: {len(models)} models, {sum(len(m['cases']) for m in models)} images")
 
 
 if __name__ == "__main__":

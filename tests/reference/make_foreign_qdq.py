@@ -2,8 +2,8 @@
 
 Builds one small COMET graph with seeded random weights (32x32 pixels, 4 classes) and quantizes it with
 onnxruntime.quantization in every way of VARIANTS. Writes tests/golden/foreign/*.onnx with a manifest and without
-a seal, as they would come from elsewhere, and tests/golden/foreign.json with ONNX Runtime's answers to a few
-pictures. Graph optimizations are switched off: what is stored is what the operators of the file say.
+a checksum, as they would come from elsewhere, and tests/golden/foreign.json with ONNX Runtime's predictions for a few
+images. Graph optimizations are switched off: what is stored is what the operators of the file say.
 """
 
 import argparse
@@ -135,7 +135,7 @@ def manifest(name):
     })
 
 
-def picture(blocks):
+def image(blocks):
     """Bytes [height, width, 3] from [3, 4, 4] patches of one shade, with a texture that tells the pixels apart."""
     y, x, c = np.meshgrid(np.arange(SIDE), np.arange(SIDE), np.arange(3), indexing="ij")
     step = SIDE // BLOCKS
@@ -143,27 +143,27 @@ def picture(blocks):
 
 
 def tensor(blocks):
-    pixels = picture(blocks).astype(np.float32) / np.float32(255)
+    pixels = image(blocks).astype(np.float32) / np.float32(255)
     return ((pixels - np.float32(MEAN)) / np.float32(STD)).transpose(2, 0, 1)[None]
 
 
-class Pictures(CalibrationDataReader):
-    def __init__(self, pictures):
-        self.left = iter(pictures)
+class Images(CalibrationDataReader):
+    def __init__(self, images):
+        self.left = iter(images)
 
     def get_next(self):
         blocks = next(self.left, None)
         return None if blocks is None else {"image": tensor(blocks)}
 
 
-def quantize(source, name, options, pictures, folder):
+def quantize(source, name, options, images, folder):
     options = {"quant_format": QuantFormat.QDQ, **options}
     target = folder / f"{name}.onnx"
     is_real = options.pop("real", False)
     if is_real:
         options["nodes_to_exclude"] = REAL
         options["extra_options"] = {"OpTypesToExcludeOutputQuantization": ["Gemm"]}
-    quantize_static(source, target, Pictures(pictures), **options)
+    quantize_static(source, target, Images(images), **options)
     model = onnx.load(target)
     if is_real:
         leave_real(model, "head")
@@ -189,18 +189,18 @@ def leave_real(model, value):
         constants.remove(unused)
 
 
-def answers(model, pictures):
+def predictions(model, images):
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return [session.run(["mask", "logits"], {"image": tensor(blocks)}) for blocks in pictures]
+    return [session.run(["mask", "logits"], {"image": tensor(blocks)}) for blocks in images]
 
 
-def centre(model, pictures):
+def centre(model, images):
     """Gives the last layer the bias that makes every class win now and then."""
-    logits = np.concatenate([answer[1] for answer in answers(model, pictures)])
+    logits = np.concatenate([prediction[1] for prediction in predictions(model, images)])
     (bias,) = [tensor for tensor in model.graph.initializer if tensor.name == "logits.bias"]
     bias.CopyFrom(numpy_helper.from_array(-logits.mean(axis=0), bias.name))
 
@@ -213,42 +213,42 @@ def margin(logits):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=6)
-    parser.add_argument("--pictures", type=int, default=6, help="pictures whose answers are stored")
+    parser.add_argument("--images", type=int, default=6, help="images whose predictions are stored")
     parser.add_argument("--out", type=Path, default=ROOT / "tests/golden/foreign")
     args = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)
 
     random = np.random.default_rng(args.seed + 1)
-    pictures = random.integers(0, 224, (64, 3, BLOCKS, BLOCKS)).tolist()
+    images = random.integers(0, 224, (64, 3, BLOCKS, BLOCKS)).tolist()
     model = build(args.seed)
-    centre(model, pictures)
-    logits = np.concatenate([answer[1] for answer in answers(model, pictures)])
+    centre(model, images)
+    logits = np.concatenate([prediction[1] for prediction in predictions(model, images)])
     step = float(logits.max() - logits.min()) / 255
     clear = [index for index, row in enumerate(logits) if margin(row) > MARGIN * step]
     chosen = []
-    while clear and len(chosen) < args.pictures:
-        # The classes in turns, as far as the pictures reach.
+    while clear and len(chosen) < args.images:
+        # The classes in turns, as far as the images reach.
         seen = [int(np.argmax(logits[index])) for index in chosen]
         clear.sort(key=lambda index: (seen.count(int(np.argmax(logits[index]))), index))
         chosen.append(clear.pop(0))
-    pictures_out = [pictures[index] for index in chosen]
+    images_out = [images[index] for index in chosen]
 
     args.out.mkdir(parents=True, exist_ok=True)
     golden = {
         "onnxruntime": onnxruntime.__version__, "side": SIDE, "stride": STRIDE, "logit_step": round(step, 6),
-        "pictures": pictures_out, "models": [],
+        "images": images_out, "models": [],
     }
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "float.onnx"
         onnx.save(model, source)
         for name, options in VARIANTS.items():
-            quantized = quantize(source, name, options, pictures, Path(folder))
+            quantized = quantize(source, name, options, images, Path(folder))
             cases = [
                 {
                     "logits": [round(float(value), 5) for value in logits[0]],
                     "mask": [round(float(value), 5) for value in mask.ravel()[::STRIDE]],
                 }
-                for mask, logits in answers(quantized, pictures_out)
+                for mask, logits in predictions(quantized, images_out)
             ]
             path = args.out / f"{name}.onnx"
             onnx.save(quantized, path)
@@ -265,7 +265,7 @@ def main():
     out = args.out.with_suffix(".json")
     out.write_text(json.dumps(golden) + "\n")
     classes = sorted({int(np.argmax(logits[index])) for index in chosen})
-    print(f"{out.name}: {len(chosen)} pictures, classes {classes}, one step of a logit is {step:.4f}")
+    print(f"{out.name}: {len(chosen)} images, classes {classes}, one step of a logit is {step:.4f}")
 
 
 if __name__ == "__main__":

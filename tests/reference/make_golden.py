@@ -35,7 +35,7 @@ FORMULA = [
     "eval: mask = selector(x), logits = predictor(x * mask), all BatchNorm with running statistics",
     "step: selector and predictor in training mode, detector in eval mode; total = l_p + alpha * "
     "max(l_p - l_d + gap, 0) + beta * r; l_p = CE(predictor(x * s)), l_d = CE(detector(x * (1 - s))), "
-    "r = mean over pictures of max(mean(s_i) - target_area, 0)",
+    "r = mean over images of max(mean(s_i) - target_area, 0)",
     "gradients: of total for the selector's parameters, of l_p alone for the predictor's; at_eighths[j] is "
     "the entry at flat index (j * n) // 8, j = 0..7; some gradients are zero by construction (a bias before "
     "a layer whose BatchNorm removes it), so compare with a floor: float32_deviation takes the error relative "

@@ -105,9 +105,9 @@ def main():
         "scale": 255, "size": SIZE,
         "maps": maps.reshape(COUNT, -1).tolist(), "masks": masks.reshape(COUNT, -1).tolist(),
         "expected": {**{name: float(value) for name, value in exact.items()},
-                     "iou50_per_picture": [float(v) for v in at_50],
-                     "iou90_per_picture": [float(v) for v in at_90],
-                     "pictures_with_a_mask": [i for i in range(COUNT) if truth[i].any()]},
+                     "iou50_per_image": [float(v) for v in at_50],
+                     "iou90_per_image": [float(v) for v in at_90],
+                     "images_with_a_mask": [i for i in range(COUNT) if truth[i].any()]},
         "agreement": pairs,
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -2,12 +2,12 @@
 
 Conventions (the Rust code is held to the same):
 * A pixel is predicted at threshold t when its value is >= t.
-* PxAP pools all pixels of all pictures; a picture with an empty true mask only adds negatives.
+* PxAP pools all pixels of all images; an image with an empty true mask only adds negatives.
   precision = TP/(TP+FP), 1 where nothing is predicted; recall = TP/positives. Going from the highest
   threshold to the lowest, area = sum of precision[i] * (recall[i] - recall[i-1]), where the recall
   before the highest threshold is 0. Reported times 100.
-* IoU of two empty masks is 1. The IoU measures leave out pictures whose TRUE mask is empty.
-* AUC-IoU: the proportion of pictures with IoU >= th for th = 0, 0.01 .. 1, trapezoid rule, times 100.
+* IoU of two empty masks is 1. The IoU measures leave out images whose TRUE mask is empty.
+* AUC-IoU: the proportion of images with IoU >= th for th = 0, 0.01 .. 1, trapezoid rule, times 100.
   Every IoU is >= 0, so the value never falls under 0.5 (one half step of 0.01).
 """
 
@@ -41,12 +41,12 @@ def iou(a, b):
 
 
 def ious(maps, masks, threshold):
-    """Per-picture IoU at a threshold, pictures with an empty true mask left out."""
+    """Per-image IoU at a threshold, images with an empty true mask left out."""
     return np.array([iou(m >= threshold, t) for m, t in zip(maps, masks) if t.any()])
 
 
 def mean_iou(maps, masks, threshold=0.5):
-    """Mean per-picture IoU, in percent."""
+    """Mean per-image IoU, in percent."""
     values = ious(maps, masks, threshold)
     return float(100.0 * values.mean()) if values.size else float("nan")
 

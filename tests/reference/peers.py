@@ -56,18 +56,18 @@ MAIN = [OURS, OURS_FLOAT, STOCK, ORT, ORT_FLOAT]
 
 @dataclass
 class Series:
-    """One contender on one pair with one number of threads; `answers` and `peaks_mib` have one entry a block."""
+    """One contender on one pair with one number of threads; `reports` and `peaks_mib` have one entry a block."""
 
     pair: Pair
     threads: int
     contender: Contender
     rounds: int
-    answers: list[dict] = field(default_factory=list)
+    reports: list[dict] = field(default_factory=list)
     peaks_mib: list[float] = field(default_factory=list)
 
     def stages(self, name: str) -> list[float]:
         """Milliseconds of a stage, the median of each block."""
-        return [answer["stages"][name] for answer in self.answers]
+        return [report["stages"][name] for report in self.reports]
 
     @property
     def median_ms(self) -> float:
@@ -75,11 +75,11 @@ class Series:
 
     @property
     def p95_ms(self) -> float:
-        return max(answer["p95_ms"] for answer in self.answers)
+        return max(report["p95_ms"] for report in self.reports)
 
     @property
     def n(self) -> int:
-        return sum(answer["n"] for answer in self.answers)
+        return sum(report["n"] for report in self.reports)
 
     @property
     def peak_mib(self) -> float:
@@ -147,7 +147,7 @@ def measure(binary: str, series: Series, iterations: int) -> None:
         command = [binary, "bench", "--model", str(model), "--threads", str(series.threads),
                    "--iterations", str(iterations), "--json", *(["--predictor"] if contender.predictor else [])]
     ended = must(command, contender.kernel)
-    series.answers.append({**json.loads(ended.stdout), "model": model.name})
+    series.reports.append({**json.loads(ended.stdout), "model": model.name})
     series.peaks_mib.append(ended.peak_mib)
 
 

@@ -1,13 +1,13 @@
 """A plain PyTorch COMET: what the Rust trainer's results and speed are measured against.
 
 Data: DATA/images/<split>/<class>/*, DATA/masks/<split>/<class>/*.png (white = the object), splits
-`train` and `val`, and a folder of scenes. Each picture is cut out by its mask and pasted on a random
-crop of a random scene: with `--scale-of picture` the whole picture's longer side becomes 0.45 to 0.85
+`train` and `val`, and a folder of scenes. Each image is cut out by its mask and pasted on a random
+crop of a random scene: with `--scale-of image` the whole image's longer side becomes 0.45 to 0.85
 of the frame's side, with `--scale-of cutout` that of the mask's bounding box does (larger objects, more
-so the emptier the pictures are). It lands anywhere inside the frame and is flipped half of the time.
-The validation pictures are pasted once, from a fixed seed, on the same scenes.
+so the emptier the images are). It lands anywhere inside the frame and is flipped half of the time.
+The validation images are pasted once, from a fixed seed, on the same scenes.
 
-First a plain ResNet-18 (the detector) is trained on full pictures and frozen in eval mode. Then
+First a plain ResNet-18 (the detector) is trained on full images and frozen in eval mode. Then
 selector S and predictor f_P are trained together:
 
     L_P = CE(f_P(x * S), y)    L_D = CE(f_D(x * (1 - S)), y)    R = mean_i max(mean(S_i) - t, 0)
@@ -36,30 +36,30 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 # ---------------------------------------------------------------- data
 
 def load_split(root, split, longest, to_box=False):
-    """All pictures of a split as RGBA (alpha = the mask), longer side at most `longest`, and labels.
+    """All images of a split as RGBA (alpha = the mask), longer side at most `longest`, and labels.
 
     `to_box` crops each to its mask's bounding box first (where the mask is not empty).
     """
     classes = sorted(p.name for p in (root / "images" / "train").iterdir() if p.is_dir())
-    pictures, labels = [], []
+    images, labels = [], []
     for label, name in enumerate(classes):
         for path in sorted((root / "images" / split / name).iterdir()):
             if path.suffix.lower() not in SUFFIXES:
                 continue
             mask = root / "masks" / split / name / (path.stem + ".png")
-            picture = Image.open(path).convert("RGB")
-            alpha = Image.open(mask).convert("L") if mask.exists() else Image.new("L", picture.size, 0)
+            image = Image.open(path).convert("RGB")
+            alpha = Image.open(mask).convert("L") if mask.exists() else Image.new("L", image.size, 0)
             if to_box and (box := alpha.point(lambda v: 255 * (v >= 128)).getbbox()):
-                picture, alpha = picture.crop(box), alpha.crop(box)
-            scale = min(1.0, longest / max(picture.size))
-            size = tuple(max(1, round(v * scale)) for v in picture.size)
-            # Resized apart, so that the surroundings stay intact for the pictures that are not pasted.
-            picture = picture.resize(size, Image.Resampling.BILINEAR)
+                image, alpha = image.crop(box), alpha.crop(box)
+            scale = min(1.0, longest / max(image.size))
+            size = tuple(max(1, round(v * scale)) for v in image.size)
+            # Resized apart, so that the surroundings stay intact for the images that are not pasted.
+            image = image.resize(size, Image.Resampling.BILINEAR)
             alpha = alpha.resize(size, Image.Resampling.BILINEAR)
-            picture.putalpha(alpha)
-            pictures.append(picture)
+            image.putalpha(alpha)
+            images.append(image)
             labels.append(label)
-    return pictures, np.array(labels), classes
+    return images, np.array(labels), classes
 
 
 def load_scenes(folder):
@@ -73,12 +73,12 @@ def scene_crop(scenes, size, rng):
     return scene.resize((size, size), Image.Resampling.BILINEAR, box=(x, y, x + side, y + side))
 
 
-def paste(picture, scenes, size, rng):
+def paste(image, scenes, size, rng):
     """One frame (uint8 [size,size,3]) and its true mask (bool [size,size])."""
     frame = scene_crop(scenes, size, rng)
     longest = rng.uniform(0.45, 0.85) * size
-    width, height = (max(1, round(v * longest / max(picture.size))) for v in picture.size)
-    cutout = picture.resize((width, height), Image.Resampling.BILINEAR)
+    width, height = (max(1, round(v * longest / max(image.size))) for v in image.size)
+    cutout = image.resize((width, height), Image.Resampling.BILINEAR)
     if rng.random() < 0.5:
         cutout = cutout.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     place = (int(rng.integers(size - width + 1)), int(rng.integers(size - height + 1)))
@@ -89,14 +89,14 @@ def paste(picture, scenes, size, rng):
     return np.asarray(frame), np.asarray(mask) >= 128
 
 
-def whole(picture, size):
-    picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(picture)[..., :3], np.asarray(picture.getchannel("A")) >= 128
+def whole(image, size):
+    image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image)[..., :3], np.asarray(image.getchannel("A")) >= 128
 
 
-def frames(pictures, scenes, size, share, rng):
-    """Frames and masks of all pictures; `share` of them are pasted on scenes."""
-    made = [paste(p, scenes, size, rng) if scenes and rng.random() < share else whole(p, size) for p in pictures]
+def frames(images, scenes, size, share, rng):
+    """Frames and masks of all images; `share` of them are pasted on scenes."""
+    made = [paste(p, scenes, size, rng) if scenes and rng.random() < share else whole(p, size) for p in images]
     x = torch.from_numpy(np.stack([m[0] for m in made])).permute(0, 3, 1, 2).float() / 255.0
     return x, np.stack([m[1] for m in made])
 
@@ -179,12 +179,12 @@ def evaluate(f_s, f_p, x, y, masks, fidelity):
     }
     if fidelity:
         for k in (5, 10, 20):
-            # Per picture: the pixels at or above the (1 - k%) quantile of the map become the mean (0).
+            # Per image: the pixels at or above the (1 - k%) quantile of the map become the mean (0).
             limit = torch.quantile(s.flatten(1), 1 - k / 100, dim=1).view(-1, 1, 1, 1)
             keep = (s < limit).float()
-            # What the predictor saw (x * S) less those pixels, and the picture itself less those pixels.
+            # What the predictor saw (x * S) less those pixels, and the image itself less those pixels.
             result[f"fidelity{k}"] = accuracy(logits_of(f_p, x * s * keep), y)
-            result[f"fidelity{k}_picture"] = accuracy(logits_of(f_p, x * keep), y)
+            result[f"fidelity{k}_image"] = accuracy(logits_of(f_p, x * keep), y)
     return result
 
 
@@ -207,11 +207,11 @@ def one_cycle(parameters, args, steps):
 
 
 def arguments():
-    p = argparse.ArgumentParser(description="Plain PyTorch COMET on a folder of pictures with masks.")
+    p = argparse.ArgumentParser(description="Plain PyTorch COMET on a folder of images with masks.")
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--scenes", type=Path, help="folder of backgrounds; without it nothing is pasted")
-    p.add_argument("--paste", type=float, default=1.0, help="share of the training pictures that is pasted")
-    p.add_argument("--scale-of", choices=("picture", "cutout"), default="cutout",
+    p.add_argument("--paste", type=float, default=1.0, help="share of the training images that is pasted")
+    p.add_argument("--scale-of", choices=("image", "cutout"), default="cutout",
                    help="what is scaled to 0.45-0.85 of the frame; cutout needs --paste 1")
     p.add_argument("--size", type=int, default=64)
     p.add_argument("--batch", type=int, default=32)
@@ -229,7 +229,7 @@ def arguments():
     p.add_argument("--bn-momentum", type=float, default=0.1, help="BatchNorm momentum of the selector")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--evaluate-every", type=int, default=1, metavar="EPOCHS")
-    p.add_argument("--limit", type=int, help="use only this many pictures a split (to try the script)")
+    p.add_argument("--limit", type=int, help="use only this many images a split (to try the script)")
     p.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt where there is one")
     p.add_argument("--out", type=Path, required=True)
     args = p.parse_args()

@@ -1,4 +1,4 @@
-//! A camera that is not there: `fixtures/fake_v4l2.c` answers the V4L2 calls of one program.
+//! A camera that is not there: `fixtures/fake_v4l2.c` serves the V4L2 calls of one program.
 //!
 //! The library is compiled for the first test of a process that asks, by the C compiler that Rust links with.
 
@@ -26,7 +26,7 @@ pub struct FakeCamera {
 impl FakeCamera {
     /// An MJPEG camera of 640 x 480 pixels and 30 frames a second that shows `frames` in turn.
     ///
-    /// Each of them is the bytes of one picture in the camera's format; there may be eight.
+    /// Each of them is the bytes of one image in the camera's format; there may be eight.
     pub fn new(frames: &[Vec<u8>]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut files = Vec::new();

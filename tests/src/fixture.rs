@@ -1,4 +1,4 @@
-//! A small data set, a small run, and pictures: as small as training still works with.
+//! A small data set, a small run, and images: as small as training still works with.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use image::{Rgb, RgbImage};
 
 use crate::program::{Program, profile_folder, trainer};
 
-/// Pictures in the `train` split of [`tiny_data`].
+/// Images in the `train` split of [`tiny_data`].
 pub const TRAINING: usize = 60;
-/// Pictures in its `val` split.
+/// Images in its `val` split.
 pub const VALIDATION: usize = 12;
 /// Its classes.
 pub const CLASSES: usize = 6;
-/// Side of its pictures in pixels.
+/// Side of its images in pixels.
 pub const SIDE: usize = 32;
 
 /// What the tests of one program share; made by the first that asks.
@@ -31,7 +31,7 @@ pub fn shared<T>(
     made.as_ref().map_err(|fault| anyhow!("{fault}"))
 }
 
-/// Plants of six classes with masks, 72 pictures of 32 x 32 pixels, in the splits `train` and `val`.
+/// Plants of six classes with masks, 72 images of 32 x 32 pixels, in the splits `train` and `val`.
 pub fn tiny_data() -> anyhow::Result<&'static Path> {
     static DATA: Shared<PathBuf> = Shared::new();
     let data = shared(&DATA, || {
@@ -110,17 +110,17 @@ pub fn first_file(folder: &Path) -> anyhow::Result<PathBuf> {
     entries(folder)?.into_iter().next().with_context(|| format!("{}: is empty", folder.display()))
 }
 
-/// A picture that belongs to a number: no two of them are alike.
-pub fn picture(width: u32, height: u32, number: u8) -> RgbImage {
+/// An image that belongs to a number: no two of them are alike.
+pub fn image(width: u32, height: u32, number: u8) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let shade = (x * 255 / width.max(1)) as u8;
         Rgb([shade, number.wrapping_mul(40), (y * 255 / height.max(1)) as u8])
     })
 }
 
-/// A picture as a JPEG file.
-pub fn jpeg(picture: &RgbImage) -> anyhow::Result<Vec<u8>> {
+/// An image as a JPEG file.
+pub fn jpeg(image: &RgbImage) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(picture)?;
+    JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(image)?;
     Ok(bytes)
 }

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
-use comet_edge::engine::proto::{Message, ModelProto};
-use comet_edge::model::{ModelError, ModelFile};
+use comet_engine::model::{ModelError, ModelFile};
+use comet_onnx::proto::{Message, ModelProto};
 use image::{Rgb, RgbImage};
 use serde_json::Value;
 
 use crate::repository;
 
-/// Every file, pictures, and what ONNX Runtime answers.
+/// Every file, images, and what ONNX Runtime answers.
 #[derive(Clone, Debug)]
 pub struct Golden {
     /// Of the maps every value of this number is stored.
@@ -19,21 +19,21 @@ pub struct Golden {
     /// One step of a logit in 8 bits.
     pub logit_step: f32,
     /// What all of the models were shown.
-    pub pictures: Vec<RgbImage>,
+    pub images: Vec<RgbImage>,
     /// One a file.
     pub models: Vec<Foreign>,
 }
 
-/// A model and the answers to the pictures.
+/// A model and the answers to the images.
 #[derive(Clone, Debug)]
 pub struct Foreign {
     /// The file's name without its ending.
     pub name: String,
-    /// One a picture.
+    /// One an image.
     pub answers: Vec<Answer>,
 }
 
-/// ONNX Runtime's answer to a picture.
+/// ONNX Runtime's answer to an image.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Some values of the map.
@@ -50,11 +50,10 @@ pub fn golden() -> anyhow::Result<Golden> {
     let whole = |key: &str| golden[key].as_u64().with_context(|| format!("no number '{key}'"));
     let (side, stride) = (u32::try_from(whole("side")?)?, usize::try_from(whole("stride")?)?);
     let models: Vec<Foreign> = list(&golden["models"]).iter().map(foreign).collect();
-    let pictures: Vec<RgbImage> =
-        list(&golden["pictures"]).iter().map(|blocks| picture(blocks, side)).collect();
-    let complete = models.iter().all(|model| model.answers.len() == pictures.len());
-    ensure!(complete && !models.is_empty() && !pictures.is_empty(), "{} is not complete", file.display());
-    Ok(Golden { stride, logit_step: golden["logit_step"].as_f64().unwrap_or(0.0) as f32, pictures, models })
+    let images: Vec<RgbImage> = list(&golden["images"]).iter().map(|blocks| image(blocks, side)).collect();
+    let complete = models.iter().all(|model| model.answers.len() == images.len());
+    ensure!(complete && !models.is_empty() && !images.is_empty(), "{} is not complete", file.display());
+    Ok(Golden { stride, logit_step: golden["logit_step"].as_f64().unwrap_or(0.0) as f32, images, models })
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -75,7 +74,7 @@ fn foreign(model: &Value) -> Foreign {
 }
 
 /// Patches of one shade, `[channel, row, column]`, with a texture that tells the pixels apart.
-fn picture(blocks: &Value, side: u32) -> RgbImage {
+fn image(blocks: &Value, side: u32) -> RgbImage {
     RgbImage::from_fn(side, side, |x, y| {
         let shade = |channel: u32| {
             let rows = &blocks[channel as usize];
@@ -110,21 +109,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_model_has_a_file_and_answers_of_the_pictures_size() -> anyhow::Result<()> {
+    fn every_model_has_a_file_and_answers_of_the_images_size() -> anyhow::Result<()> {
         let golden = golden()?;
-        assert!(golden.models.len() >= 8 && golden.pictures.len() >= 4 && golden.logit_step > 0.0);
+        assert!(golden.models.len() >= 8 && golden.images.len() >= 4 && golden.logit_step > 0.0);
         for model in &golden.models {
             let file = parse(&model.name, &proto(&model.name)?)?;
             let preprocess = &file.manifest().preprocess;
             let pixels = preprocess.width as usize * preprocess.height as usize;
-            for (answer, picture) in model.answers.iter().zip(&golden.pictures) {
-                assert_eq!(picture.dimensions(), (preprocess.width, preprocess.height));
+            for (answer, image) in model.answers.iter().zip(&golden.images) {
+                assert_eq!(image.dimensions(), (preprocess.width, preprocess.height));
                 assert_eq!(answer.mask.len(), pixels.div_ceil(golden.stride), "{}", model.name);
                 assert_eq!(answer.logits.len(), file.manifest().classes.len(), "{}", model.name);
             }
         }
         // No two pixels that are neighbours are alike.
-        assert_ne!(golden.pictures[0].get_pixel(0, 0), golden.pictures[0].get_pixel(1, 0));
+        assert_ne!(golden.images[0].get_pixel(0, 0), golden.images[0].get_pixel(1, 0));
         Ok(())
     }
 }

@@ -1,17 +1,17 @@
 //! A model file of six nodes, built by hand, so that tests can break any part of it.
 
-use comet_edge::engine::proto::{
+use comet_engine::model::{CHECKSUM_KEY, MANIFEST_KEY, checksum_placeholder, write_checksum};
+use comet_onnx::proto::{
     AttributeProto, GraphProto, Message, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto::AttributeType,
     tensor_proto::DataType, tensor_shape_proto, type_proto,
 };
-use comet_edge::model::{MANIFEST_KEY, SEAL_KEY, placeholder, seal};
 use serde_json::{Value, json};
 
 /// Side of the model's input in pixels.
 pub const SIDE: i64 = 8;
 
-/// A 1x1 convolution and a sigmoid give the map; the masked picture's mean colour gives two logits.
+/// A 1x1 convolution and a sigmoid give the map; the masked image's mean colour gives two logits.
 pub fn model() -> ModelProto {
     let graph = GraphProto {
         name: "small".into(),
@@ -65,15 +65,15 @@ pub fn manifest() -> Value {
     })
 }
 
-/// The bytes of a model file with a manifest and a seal that is intact: whoever writes a file can seal it.
-pub fn sealed(model: &ModelProto, manifest: &str) -> Vec<u8> {
+/// The bytes of a model file with a manifest and a checksum that is right: whoever writes a file can compute it.
+pub fn with_checksum(model: &ModelProto, manifest: &str) -> Vec<u8> {
     let entry = |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
     let mut model = model.clone();
-    model.metadata_props.retain(|entry| entry.key != MANIFEST_KEY && entry.key != SEAL_KEY);
+    model.metadata_props.retain(|entry| entry.key != MANIFEST_KEY && entry.key != CHECKSUM_KEY);
     model.metadata_props.push(entry(MANIFEST_KEY, manifest.to_owned()));
-    model.metadata_props.push(entry(SEAL_KEY, placeholder()));
+    model.metadata_props.push(entry(CHECKSUM_KEY, checksum_placeholder()));
     let mut bytes = model.encode_to_vec();
-    seal(&mut bytes);
+    write_checksum(&mut bytes);
     bytes
 }
 
@@ -154,15 +154,15 @@ pub fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use comet_edge::engine::Session;
-    use comet_edge::model::ModelFile;
+    use comet_engine::model::ModelFile;
+    use comet_engine::run::Session;
 
     #[test]
     fn the_unbroken_model_is_accepted_and_answers() {
-        let bytes = sealed(&model(), &manifest().to_string());
+        let bytes = with_checksum(&model(), &manifest().to_string());
         let file = ModelFile::parse("small", &bytes, true).unwrap();
         let mut session = Session::new(&file).unwrap();
-        let answer = session.explain(&crate::fixture::picture(20, 10, 1)).unwrap();
+        let answer = session.explain(&crate::fixture::image(20, 10, 1)).unwrap();
         assert!(answer.is_valid() && answer.logits.len() == 2);
     }
 }

@@ -1,9 +1,7 @@
 //! Finding parts of a graph by their names, to change them.
 
 use anyhow::Context;
-use comet_edge::engine::proto::{
-    AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
-};
+use comet_onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType};
 
 use crate::small_model::{floats, node};
 

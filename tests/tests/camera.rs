@@ -1,4 +1,4 @@
-//! `comet-edge run --camera`: formats, unplugging, stalls, damaged pictures, on a camera that is not there.
+//! `comet-edge run --camera`: formats, unplugging, stalls, damaged images, on a camera that is not there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use comet_tests::fake_camera::{FakeCamera, NUMBER};
-use comet_tests::fixture::{jpeg, picture};
+use comet_tests::fixture::{image, jpeg};
 use comet_tests::program::{Answer, Program, Running, comet_edge};
 use comet_tests::shipped_model;
 use image::{Rgb, RgbImage};
 use serde_json::Value;
 
-/// Size of the pictures where it does not matter.
+/// Size of the images where it does not matter.
 const SIZE: (u32, u32) = (64, 48);
 const BACK: &str = "gives frames again";
 
@@ -26,20 +26,20 @@ fn watch(camera: &FakeCamera, words: &str) -> anyhow::Result<Program> {
     Ok(camera.plug_into(run("--camera")?.arg(NUMBER.to_string()).words(words)))
 }
 
-/// A webcam: two JPEGs of different length, so that each buffer ends with the rest of another picture.
+/// A webcam: two JPEGs of different length, so that each buffer ends with the rest of another image.
 fn webcam() -> anyhow::Result<FakeCamera> {
     let grey = RgbImage::from_pixel(640, 480, Rgb([90; 3]));
-    FakeCamera::new(&[jpeg(&picture(640, 480, 1))?, jpeg(&grey)?])
+    FakeCamera::new(&[jpeg(&image(640, 480, 1))?, jpeg(&grey)?])
 }
 
 fn scores(answer: &Answer) -> anyhow::Result<Vec<Value>> {
     Ok(answer.json_lines()?.iter().map(|line| line["scores"].clone()).collect())
 }
 
-/// Waits for another three answers.
-fn wait_for_answers(running: &mut Running) -> anyhow::Result<()> {
+/// Waits for another three predictions.
+fn wait_for_predictions(running: &mut Running) -> anyhow::Result<()> {
     let so_far = running.stdout().lines().count();
-    running.wait_until("answers", |running| running.stdout().lines().count() >= so_far + 3)
+    running.wait_until("predictions", |running| running.stdout().lines().count() >= so_far + 3)
 }
 
 fn occurrences(running: &Running, words: &str) -> u64 {
@@ -48,7 +48,7 @@ fn occurrences(running: &Running, words: &str) -> u64 {
 
 /// The number before `what` in the summary.
 fn counted(answer: &Answer, what: &str) -> anyhow::Result<u64> {
-    let summary = answer.stderr.lines().rfind(|line| line.contains(" answered")).context("no summary")?;
+    let summary = answer.stderr.lines().rfind(|line| line.contains(" predicted")).context("no summary")?;
     let counts = summary.split(", ").filter_map(|part| part.split_once(' '));
     let count = counts.filter(|(_, name)| name.starts_with(what)).find_map(|(count, _)| count.parse().ok());
     Ok(count.unwrap_or(0))
@@ -61,7 +61,7 @@ fn brightness() -> Vec<u8> {
     pixels.map(|(x, y)| (16 + (3 * x + 5 * y + x * y / 7) % 220) as u8).collect()
 }
 
-/// What a picture without colour looks like: BT.601 in 8-bit fixed point.
+/// What an image without colour looks like: BT.601 in 8-bit fixed point.
 fn without_colour(brightness: &[u8]) -> anyhow::Result<RgbImage> {
     let shade = |&luma: &u8| ((298 * (i32::from(luma) - 16) + 128) >> 8).clamp(0, 255) as u8;
     let bytes = brightness.iter().map(shade).flat_map(|shade| [shade; 3]).collect();
@@ -69,8 +69,8 @@ fn without_colour(brightness: &[u8]) -> anyhow::Result<RgbImage> {
 }
 
 #[test]
-fn each_format_is_answered_as_the_same_picture_in_a_file() -> anyhow::Result<()> {
-    let colours = picture(SIZE.0, SIZE.1, 3);
+fn each_format_is_predicted_as_the_same_image_in_a_file() -> anyhow::Result<()> {
+    let colours = image(SIZE.0, SIZE.1, 3);
     let luma = brightness();
     let grey = without_colour(&luma)?;
     let yuyv = luma.iter().flat_map(|&luma| [luma, 128]).collect();
@@ -97,9 +97,9 @@ fn each_format_is_answered_as_the_same_picture_in_a_file() -> anyhow::Result<()>
         let expected = scores(&run("--source")?.arg(file(same)).run()?.succeeds()?)?;
         let camera = FakeCamera::new(&[frame])?.set("FORMAT", format).set("SIZES", "320x240,64x48");
         let answer = watch(&camera, "--width 64 --height 48 --frames 3")?.run()?.succeeds()?;
-        let answered = scores(&answer)?;
-        assert_eq!(answered.len(), 3, "{format}");
-        assert!(answered.iter().all(|scores| Some(scores) == expected.first()), "{format}: {answered:?}");
+        let predicted = scores(&answer)?;
+        assert_eq!(predicted.len(), 3, "{format}");
+        assert!(predicted.iter().all(|scores| Some(scores) == expected.first()), "{format}: {predicted:?}");
     }
     Ok(())
 }
@@ -116,11 +116,11 @@ fn odd_rates_and_a_device_left_in_another_format_are_no_obstacle() -> anyhow::Re
 }
 
 #[test]
-fn a_camera_without_a_format_that_is_understood_tells_those_that_it_has() -> anyhow::Result<()> {
+fn a_camera_without_a_supported_format_is_reported_with_those_that_it_has() -> anyhow::Result<()> {
     let camera = webcam()?.set("FORMAT", "H264").set("SIZES", "640x480,320x240");
     let answer = watch(&camera, "")?.limit(Duration::from_secs(20)).run()?;
     let offer = "it offers: 640x480 H264 30 fps, 320x240 H264 30 fps";
-    answer.ends_with(4)?.says(&["camera90", "cannot be opened", offer, "understood are MJPG", "hint: "])?;
+    answer.ends_with(4)?.says(&["camera90", "cannot be opened", offer, "supported are MJPG", "hint: "])?;
     Ok(())
 }
 
@@ -139,7 +139,7 @@ fn a_camera_that_lists_no_rates_or_its_sizes_in_steps_gives_the_wanted_size() ->
 }
 
 #[test]
-fn a_camera_that_cannot_be_had_is_told_with_what_to_do() -> anyhow::Result<()> {
+fn a_camera_that_cannot_be_opened_is_reported_with_what_to_do() -> anyhow::Result<()> {
     let cases = [
         ("absent", "No such file or directory"),
         ("busy", "another program holds the camera"),
@@ -180,10 +180,10 @@ impl Footprint {
 }
 
 #[test]
-fn a_camera_that_comes_and_goes_is_answered_again_and_leaves_nothing_behind() -> anyhow::Result<()> {
+fn a_camera_that_comes_and_goes_is_read_again_and_leaks_nothing() -> anyhow::Result<()> {
     let cycles = if std::env::var_os("COMET_EDGE_LONG_TESTS").is_some() { 1000 } else { 25 };
     // Gone for longer than the first attempt to open it again.
-    let camera = webcam()?.set("RATE", "100").set("CYCLE", "3:20");
+    let camera = webcam()?.set("RATE", "100").set("CYCLE", "3:70");
     let mut running = watch(&camera, "")?.limit(Duration::from_secs(60 + 2 * cycles)).spawn()?;
     // What is made once is there by then.
     running.wait_until("the fifth return", |running| occurrences(running, BACK) >= 5)?;
@@ -191,8 +191,8 @@ fn a_camera_that_comes_and_goes_is_answered_again_and_leaves_nothing_behind() ->
     running.wait_until("the last return", |running| occurrences(running, BACK) >= cycles)?;
     let after = Footprint::of(running.id())?;
     running.signal("TERM")?;
-    let answer = running.finish()?.succeeds()?.says(&["broke off", "trying to open it again"])?;
-    assert!(counted(&answer, "times back")? >= cycles, "{}", answer.stderr);
+    let answer = running.finish()?.succeeds()?.says(&["disconnected", "trying to open it again"])?;
+    assert!(counted(&answer, "times opened again")? >= cycles, "{}", answer.stderr);
     // A camera holds two of the program's descriptors and one of its threads, or none while it is away.
     assert!(after.descriptors <= before.descriptors + 2, "{before:?} {after:?}");
     assert!(after.threads <= before.threads + 1, "{before:?} {after:?}");
@@ -202,23 +202,23 @@ fn a_camera_that_comes_and_goes_is_answered_again_and_leaves_nothing_behind() ->
 }
 
 #[test]
-fn without_reconnecting_an_unplugged_camera_is_lost() -> anyhow::Result<()> {
+fn an_unplugged_camera_is_lost_where_reconnecting_is_off() -> anyhow::Result<()> {
     let camera = webcam()?;
     let mut running = watch(&camera, "--no-reconnect")?.limit(Duration::from_secs(20)).spawn()?;
-    wait_for_answers(&mut running)?;
+    wait_for_predictions(&mut running)?;
     camera.control("absent")?;
-    let answer = running.finish()?.ends_with(4)?.says(&["broke off", "is lost", "os error 19"])?;
-    assert!(answer.json_lines()?.len() >= 3, "what was answered before is there");
+    let answer = running.finish()?.ends_with(4)?.says(&["disconnected", "is lost", "os error 19"])?;
+    assert!(answer.json_lines()?.len() >= 3, "what was predicted before is there");
     Ok(())
 }
 
 #[test]
-fn a_stall_is_noticed_told_and_got_over() -> anyhow::Result<()> {
+fn a_stall_is_noticed_reported_and_survived() -> anyhow::Result<()> {
     // One camera goes on by itself once the stall is over, the other one only if it is opened again.
     for (word, next) in [("stall", ""), ("wedge", "wedge")] {
         let camera = webcam()?;
         let mut running = watch(&camera, "")?.spawn()?;
-        wait_for_answers(&mut running)?;
+        wait_for_predictions(&mut running)?;
         camera.control(word)?;
         let begun = Instant::now();
         running.wait_until(word, |running| occurrences(running, "camera90 gave no frame") == 1)?;
@@ -227,10 +227,10 @@ fn a_stall_is_noticed_told_and_got_over() -> anyhow::Result<()> {
         assert!(noticed < Duration::from_secs(4), "{word}: {noticed:?}");
         camera.control(next)?;
         running.wait_until("the end of it", |running| occurrences(running, BACK) == 1).context(word)?;
-        wait_for_answers(&mut running)?;
+        wait_for_predictions(&mut running)?;
         running.signal("TERM")?;
         let answer = running.finish()?.succeeds()?.says(&[])?;
-        let counts = (counted(&answer, "times stalled")?, counted(&answer, "times back")?);
+        let counts = (counted(&answer, "times stalled")?, counted(&answer, "times opened again")?);
         assert_eq!(counts, (1, 1), "{word}: {}", answer.stderr);
         // The thread had come back from the driver by itself.
         assert!(!answer.stderr.contains("hangs in the driver"), "{word}: {}", answer.stderr);
@@ -239,11 +239,11 @@ fn a_stall_is_noticed_told_and_got_over() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_silent_camera_does_not_hold_a_run_that_was_asked_to_end() -> anyhow::Result<()> {
+fn a_silent_camera_does_not_hold_up_the_end_of_a_run() -> anyhow::Result<()> {
     for noticed in [false, true] {
         let camera = webcam()?;
         let mut running = watch(&camera, "")?.spawn()?;
-        wait_for_answers(&mut running)?;
+        wait_for_predictions(&mut running)?;
         camera.control("stall")?;
         match noticed {
             false => std::thread::sleep(Duration::from_millis(300)),
@@ -251,7 +251,7 @@ fn a_silent_camera_does_not_hold_a_run_that_was_asked_to_end() -> anyhow::Result
         }
         let begun = Instant::now();
         running.signal("TERM")?;
-        running.finish()?.succeeds()?.says(&["answered"])?;
+        running.finish()?.succeeds()?.says(&["predicted"])?;
         let took = begun.elapsed();
         assert!(took < Duration::from_secs(1), "stall noticed: {noticed}; it took {took:?}");
     }
@@ -259,23 +259,23 @@ fn a_silent_camera_does_not_hold_a_run_that_was_asked_to_end() -> anyhow::Result
 }
 
 #[test]
-fn damaged_pictures_are_counted_and_skipped() -> anyhow::Result<()> {
+fn damaged_images_are_counted_and_skipped() -> anyhow::Result<()> {
     let camera = webcam()?;
     let mut running = watch(&camera, "")?.spawn()?;
-    wait_for_answers(&mut running)?;
+    wait_for_predictions(&mut running)?;
     for damage in ["cut", "torn", "garbage", "empty"] {
         let so_far = occurrences(&running, "skipped camera90: is damaged");
         camera.control(damage)?;
         running
             .wait_until(damage, |running| occurrences(running, "skipped camera90: is damaged") > so_far)?;
         camera.control("")?;
-        wait_for_answers(&mut running).context(damage)?;
+        wait_for_predictions(&mut running).context(damage)?;
     }
     running.signal("TERM")?;
     let answer = running.finish()?.succeeds()?.says(&[])?;
     assert!(counted(&answer, "corrupt")? >= 4, "{}", answer.stderr);
     assert_eq!(counted(&answer, "times stalled")?, 0, "{}", answer.stderr);
-    // Whoever reads the answers sees two whole pictures, and nothing that was made from a half.
+    // Whoever reads the predictions sees two whole images, and nothing that was made from a half.
     let seen: BTreeSet<String> = scores(&answer)?.iter().map(Value::to_string).collect();
     assert_eq!(seen.len(), 2, "{seen:?}");
     Ok(())

@@ -2,18 +2,17 @@
 
 use std::fs;
 
-use comet_edge::model::{ModelFile, Precision};
+use comet_engine::model::{ModelFile, Precision};
 use comet_tests::fixture::{
     CLASSES, SIDE, TRAINING, VALIDATION, entries, shared_folder, tiny_data, tiny_run, training,
 };
 use comet_tests::json::top_level_keys;
 use comet_tests::program::trainer;
-use comet_trainer::report::{Phase, read_records};
-use comet_trainer::train::{Checkpoint, TrainConfig};
+use comet_trainer::train::{Checkpoint, Phase, TrainConfig, read_records};
 use serde_json::Value;
 
 #[test]
-fn a_run_leaves_settings_measures_pictures_and_checkpoints_behind() -> anyhow::Result<()> {
+fn a_run_leaves_settings_measures_images_and_checkpoints_behind() -> anyhow::Result<()> {
     let run = tiny_run()?;
     let names: Vec<String> = entries(run)?
         .iter()
@@ -35,6 +34,8 @@ fn a_run_leaves_settings_measures_pictures_and_checkpoints_behind() -> anyhow::R
     assert_eq!(info["preprocess"]["width"], SIDE);
     assert_eq!(info["data"]["train"], TRAINING);
     assert_eq!(info["data"]["val"], VALIDATION);
+    assert_eq!(info["effective_paste"], 0.0);
+    assert_eq!(info["data_seed"], 0);
 
     let config = TrainConfig::read(&run.join("config.toml"))?;
     assert_eq!((config.width, config.size, config.batch, config.epochs), (8, SIDE as u32, 8, 2));
@@ -137,6 +138,8 @@ fn values_that_cannot_work_are_usage_errors() -> anyhow::Result<()> {
         ("--paste 1.5", "paste"),
         ("--target-area 1", "target-area"),
         ("--alpha=-1", "alpha"),
+        ("--gap=-1", "objective.gap"),
+        ("--resume first", "last and best"),
         ("--preset huge", "full and small"),
         ("--schedule never", "one-cycle"),
         ("--completeness much", "hinge and paper"),

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use comet_tests::program::{Answer, Program, comet_edge};
 use comet_tests::{repository, shipped_model};
 
-/// Six pictures of one class.
-fn pictures() -> PathBuf {
+/// Six images of one class.
+fn images() -> PathBuf {
     repository().join("calib/hands/images/3")
 }
 
 /// A file that names source and model, and `more` lines.
 fn config(folder: &Path, more: &str) -> anyhow::Result<PathBuf> {
     let file = folder.join("edge.toml");
-    let (source, model) = (pictures(), shipped_model("hands.int8.onnx"));
+    let (source, model) = (images(), shipped_model("hands.int8.onnx"));
     fs::write(&file, format!("source = {source:?}\nmodel = {model:?}\njson = true\n{more}"))?;
     Ok(file)
 }
@@ -23,20 +23,21 @@ fn run(file: &Path) -> anyhow::Result<Program> {
     Ok(comet_edge("run --config")?.arg(file))
 }
 
-fn answers(answer: &Answer) -> usize {
+fn predictions(answer: &Answer) -> usize {
     answer.stdout.lines().count()
 }
 
 #[test]
-fn what_is_typed_goes_before_the_environment_and_the_environment_before_the_file() -> anyhow::Result<()> {
+fn typed_options_take_precedence_over_the_environment_and_the_environment_over_the_file() -> anyhow::Result<()>
+{
     let folder = tempfile::tempdir()?;
     let file = config(folder.path(), "frames = 3\n")?;
-    assert_eq!(answers(&run(&file)?.run()?.succeeds()?), 3);
+    assert_eq!(predictions(&run(&file)?.run()?.succeeds()?), 3);
     let env = run(&file)?.env("COMET_EDGE_FRAMES", "2");
-    assert_eq!(answers(&env.run()?.succeeds()?), 2);
-    assert_eq!(answers(&env.words("--frames 1").run()?.succeeds()?), 1);
+    assert_eq!(predictions(&env.run()?.succeeds()?), 2);
+    assert_eq!(predictions(&env.words("--frames 1").run()?.succeeds()?), 1);
     let named = comet_edge("run")?.env("COMET_EDGE_CONFIG", &file.display().to_string());
-    assert_eq!(answers(&named.run()?.succeeds()?), 3);
+    assert_eq!(predictions(&named.run()?.succeeds()?), 3);
     Ok(())
 }
 
@@ -45,19 +46,19 @@ fn a_typed_source_takes_the_place_of_the_files_camera() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("edge.toml");
     fs::write(&file, "camera = 4711\nframes = 1\n")?;
-    let answer = run(&file)?.arg("--source").arg(pictures()).run()?.succeeds()?;
-    assert_eq!(answers(&answer), 1);
+    let answer = run(&file)?.arg("--source").arg(images()).run()?.succeeds()?;
+    assert_eq!(predictions(&answer), 1);
     let clash = config(folder.path(), "camera = 4711\n")?;
     run(&clash)?.run()?.ends_with(2)?.says(&["--camera", "cannot be used with"])?;
     Ok(())
 }
 
 #[test]
-fn a_fault_is_told_with_its_place_and_what_to_write_instead() -> anyhow::Result<()> {
+fn a_fault_is_reported_with_its_place_and_what_to_write_instead() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let cases = [
         ("framse = 3\n", &["edge.toml:4:", "'framse'", "did you mean 'frames'?"][..]),
-        ("\nloop = \"yes\"\n", &["edge.toml:5:", "'loop' wants true or false"]),
+        ("\nloop = \"yes\"\n", &["edge.toml:5:", "'loop' must be true or false"]),
         ("fps = 0\n", &["edge.toml:4:", "'fps'", "1..=1000"]),
         ("frames = 3\nframes = 4\n", &["edge.toml:5:", "cannot be understood"]),
     ];
@@ -69,7 +70,7 @@ fn a_fault_is_told_with_its_place_and_what_to_write_instead() -> anyhow::Result<
     let unknown = run(&file)?.env("COMET_EDGE_FRAMSE", "3");
     unknown.run()?.ends_with(2)?.says(&["did you mean 'COMET_EDGE_FRAMES'?"])?;
     let other = run(&file)?.env("COMET_EDGE_KERNEL", "scalar");
-    assert_eq!(answers(&other.run()?.succeeds()?), 1);
+    assert_eq!(predictions(&other.run()?.succeeds()?), 1);
     Ok(())
 }
 

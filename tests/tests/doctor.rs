@@ -70,12 +70,12 @@ fn a_damaged_model_fails() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_model_is_held_against_the_calibration_pictures_beside_it() -> anyhow::Result<()> {
+fn a_model_is_compared_with_the_calibration_images_beside_it() -> anyhow::Result<()> {
     let answer = comet_edge("doctor --json --model")?.arg(shipped_model("hands.int8.onnx")).run()?;
     let calibration = check(&answer, "calibration")?;
     assert!(calibration["status"] == "ok" && detail(&calibration).contains("(n = 16)"), "{calibration}");
 
-    // Pictures of another model, and maps that are not those of the float model.
+    // Images of another model, and maps that are not those of the float model.
     let plants = repository().join("calib/plants");
     let other = comet_edge("doctor --json --calib")?.arg(plants).run()?.ends_with(1)?;
     assert_eq!(check(&other, "calibration")?["status"], "fail");
@@ -84,9 +84,9 @@ fn a_model_is_held_against_the_calibration_pictures_beside_it() -> anyhow::Resul
     for class in fs::read_dir(folder.path().join("masks"))? {
         for mask in fs::read_dir(class?.path())? {
             let mask = mask?.path();
-            let mut picture = image::open(&mask)?.into_luma8();
-            picture.pixels_mut().for_each(|pixel| pixel.0[0] = 255 - pixel.0[0]);
-            picture.save(&mask)?;
+            let mut image = image::open(&mask)?.into_luma8();
+            image.pixels_mut().for_each(|pixel| pixel.0[0] = 255 - pixel.0[0]);
+            image.save(&mask)?;
         }
     }
     let wrong = comet_edge("doctor --json --calib")?.arg(folder.path()).run()?.ends_with(1)?;

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use comet_tests::fixture::{jpeg, picture};
+use comet_tests::fixture::{image, jpeg};
 use comet_tests::program::{Answer, Program, comet_edge};
 use comet_tests::shipped_model;
 use serde_json::Value;
 
-/// A drawn scene of 64 x 64 pixels as fast as it can be answered, without end.
+/// A drawn scene of 64 x 64 pixels as fast as it can be predicted, without end.
 const ENDLESS: &str = "--source synthetic:64x64,0,1";
 
 /// `comet-edge run` with the shipped model.
@@ -17,7 +17,7 @@ fn run(words: &str) -> anyhow::Result<Program> {
     Ok(comet_edge("run")?.arg("--model").arg(shipped_model("hands.int8.onnx")).words(words))
 }
 
-/// The numbers of the answered frames.
+/// The numbers of the predicted frames.
 fn frames(answer: &Answer) -> anyhow::Result<Vec<u64>> {
     Ok(answer.json_lines()?.iter().filter_map(|line| line["frame"].as_u64()).collect())
 }
@@ -28,7 +28,7 @@ fn scores(answer: &Answer) -> anyhow::Result<Vec<Value>> {
 
 /// Three different JPEGs.
 fn three_jpegs() -> anyhow::Result<Vec<Vec<u8>>> {
-    (1..=3).map(|number| jpeg(&picture(96, 64, number))).collect()
+    (1..=3).map(|number| jpeg(&image(96, 64, number))).collect()
 }
 
 /// Grey frames, each brighter than the one before.
@@ -44,18 +44,18 @@ fn y4m(frames: u8) -> Vec<u8> {
 
 #[test]
 fn jpegs_one_after_another_are_frames() -> anyhow::Result<()> {
-    let pictures = three_jpegs()?;
+    let images = three_jpegs()?;
     let folder = tempfile::tempdir()?;
-    for (number, picture) in pictures.iter().enumerate() {
-        fs::write(folder.path().join(format!("{number}.jpg")), picture)?;
+    for (number, image) in images.iter().enumerate() {
+        fs::write(folder.path().join(format!("{number}.jpg")), image)?;
     }
-    // What stands between pictures is passed over.
-    let stream = [pictures[0].as_slice(), b"\r\n--frame\r\n\r\n", &pictures[1], &pictures[2]].concat();
-    let piped = run("--source -")?.input(stream.clone()).run()?.succeeds()?.says(&["3 answered"])?;
+    // What lies between images is skipped.
+    let stream = [images[0].as_slice(), b"\r\n--frame\r\n\r\n", &images[1], &images[2]].concat();
+    let piped = run("--source -")?.input(stream.clone()).run()?.succeeds()?.says(&["3 predicted"])?;
     assert_eq!(frames(&piped)?, [0, 1, 2]);
     assert!(piped.json_lines()?.iter().all(|line| line["source"] == "stdin"));
     let files = run("--source")?.arg(folder.path()).run()?.succeeds()?;
-    assert_eq!(scores(&piped)?, scores(&files)?, "a frame is answered as its file is");
+    assert_eq!(scores(&piped)?, scores(&files)?, "a frame gives the same prediction as its file");
 
     let clip = folder.path().join("clip.mjpeg");
     fs::write(&clip, stream)?;
@@ -66,12 +66,12 @@ fn jpegs_one_after_another_are_frames() -> anyhow::Result<()> {
 
 #[test]
 fn a_damaged_frame_costs_itself_only() -> anyhow::Result<()> {
-    let pictures = three_jpegs()?;
-    let cut = &pictures[1][..pictures[1].len() - 40];
-    let stream = [pictures[0].as_slice(), cut, &pictures[2]].concat();
+    let images = three_jpegs()?;
+    let cut = &images[1][..images[1].len() - 40];
+    let stream = [images[0].as_slice(), cut, &images[2]].concat();
     let answer = run("--source -")?.input(stream).run()?.succeeds()?;
     assert_eq!(frames(&answer)?, [0, 2]);
-    answer.says(&["skipped stdin", "2 answered", "1 corrupt"])?;
+    answer.says(&["skipped stdin", "2 predicted", "1 corrupt"])?;
     Ok(())
 }
 
@@ -90,7 +90,7 @@ fn uncompressed_video_is_read_and_its_end_may_be_cut() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_stream_of_another_kind_is_refused_with_what_is_understood() -> anyhow::Result<()> {
+fn a_stream_of_another_kind_is_refused_with_what_is_read() -> anyhow::Result<()> {
     let streams: [(Vec<u8>, &str); 5] = [
         (b"RIFF\x00\x10\x00\x00AVI LIST".to_vec(), "neither MJPEG (FF D8) nor Y4M"),
         (vec![0xa7; 100_000], "neither MJPEG (FF D8) nor Y4M"),
@@ -111,7 +111,7 @@ fn a_run_ends_after_so_many_frames_or_so_much_time() -> anyhow::Result<()> {
     assert_eq!(frames(&run(ENDLESS)?.words("--frames 3 --every 2").run()?.succeeds()?)?, [0, 2, 4]);
     let timed = run(ENDLESS)?.words("--duration 300ms").limit(Duration::from_secs(20)).run()?.succeeds()?;
     assert!(!frames(&timed)?.is_empty());
-    let scene = run("--source synthetic:64x64,0,1,4")?.run()?.succeeds()?.says(&["4 answered"])?;
+    let scene = run("--source synthetic:64x64,0,1,4")?.run()?.succeeds()?.says(&["4 predicted"])?;
     assert_eq!(frames(&scene)?, [0, 1, 2, 3], "the scene's own end");
     Ok(())
 }
@@ -130,7 +130,7 @@ fn a_drawn_scene_is_the_same_every_time() -> anyhow::Result<()> {
 #[test]
 fn a_file_begins_again_if_asked() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    picture(32, 32, 1).save(folder.path().join("one.png"))?;
+    image(32, 32, 1).save(folder.path().join("one.png"))?;
     let program = run("--loop --frames 3")?.arg("--source").arg(folder.path());
     assert_eq!(frames(&program.run()?.succeeds()?)?, [0, 1, 2]);
     Ok(())
@@ -141,10 +141,10 @@ fn signals_end_a_run_in_order_and_at_once() -> anyhow::Result<()> {
     for signal in ["TERM", "INT"] {
         for source in ["--source synthetic --live", ENDLESS] {
             let mut running = run(source)?.spawn()?;
-            running.wait_until("an answer", |running| running.stdout().contains('\n'))?;
+            running.wait_until("a prediction", |running| running.stdout().contains('\n'))?;
             let begun = std::time::Instant::now();
             running.signal(signal)?;
-            let answer = running.finish()?.succeeds()?.says(&["answered"])?;
+            let answer = running.finish()?.succeeds()?.says(&["predicted"])?;
             let took = begun.elapsed();
             assert!(took < Duration::from_secs(1), "{source}: {signal} took {took:?}");
             assert!(answer.stdout.ends_with('\n') && !answer.json_lines()?.is_empty(), "whole lines");
@@ -156,7 +156,7 @@ fn signals_end_a_run_in_order_and_at_once() -> anyhow::Result<()> {
 #[test]
 fn a_silent_pipe_does_not_hold_a_run_that_was_asked_to_end() -> anyhow::Result<()> {
     let mut running = run("--source -")?.silent_input().spawn()?;
-    running.wait_until("the beginning", |running| running.stderr().contains("answering stdin"))?;
+    running.wait_until("the beginning", |running| running.stderr().contains("predicting stdin"))?;
     let begun = std::time::Instant::now();
     running.signal("TERM")?;
     running.finish()?.succeeds()?;
@@ -167,10 +167,10 @@ fn a_silent_pipe_does_not_hold_a_run_that_was_asked_to_end() -> anyhow::Result<(
 #[test]
 fn a_reader_that_leaves_ends_a_run_without_an_error() -> anyhow::Result<()> {
     let limit = Duration::from_secs(20);
-    run(ENDLESS)?.reader_leaves_after_a_line().limit(limit).run()?.succeeds()?.says(&["answered"])?;
+    run(ENDLESS)?.reader_leaves_after_a_line().limit(limit).run()?.succeeds()?.says(&["predicted"])?;
     let folder = tempfile::tempdir()?;
     for number in 0..40 {
-        picture(32, 32, number).save(folder.path().join(format!("{number}.png")))?;
+        image(32, 32, number).save(folder.path().join(format!("{number}.png")))?;
     }
     for words in ["predict --json --model", "predict --model"] {
         let program = comet_edge(words)?.arg(shipped_model("hands.int8.onnx")).arg(folder.path());
@@ -199,7 +199,7 @@ fn a_live_source_outlives_results_that_cannot_be_written() -> anyhow::Result<()>
     let out = folder.path().join("out");
     let program = run("--source synthetic:64x64,20,1 --live --frames 12 --overlay")?.arg(&out);
     let mut running = program.spawn()?;
-    running.wait_until("an answer", |running| running.stdout().contains('\n'))?;
+    running.wait_until("a prediction", |running| running.stdout().contains('\n'))?;
     fs::rename(&out, folder.path().join("elsewhere"))?;
     let answer = running.finish()?.succeeds()?;
     assert_eq!(answer.json_lines()?.len(), 12);
@@ -208,8 +208,8 @@ fn a_live_source_outlives_results_that_cannot_be_written() -> anyhow::Result<()>
 
 #[test]
 fn a_source_that_is_not_there_is_named() -> anyhow::Result<()> {
-    run("--source no-such-folder")?.run()?.ends_with(5)?.says(&["no-such-folder", "understood are"])?;
-    run("--source udp://host/1")?.run()?.ends_with(2)?.says(&["exec:ffmpeg", "understood are"])?;
+    run("--source no-such-folder")?.run()?.ends_with(5)?.says(&["no-such-folder", "valid sources: "])?;
+    run("--source udp://host/1")?.run()?.ends_with(2)?.says(&["exec:ffmpeg", "valid sources: "])?;
     run("--source clip.mp4")?.run()?.ends_with(5)?.says(&["does not exist"])?;
     run("--source synthetic:huge")?.run()?.ends_with(2)?.says(&["synthetic["])?;
     run("--camera 0 --source -")?.run()?.ends_with(2)?.says(&["--camera"])?;
@@ -217,7 +217,7 @@ fn a_source_that_is_not_there_is_named() -> anyhow::Result<()> {
 }
 
 #[test]
-fn without_a_camera_the_error_tells_what_was_found() -> anyhow::Result<()> {
+fn without_a_camera_the_error_lists_what_was_found() -> anyhow::Result<()> {
     if Path::new("/dev/video0").exists() {
         eprintln!("not tried: this machine has a camera");
         return Ok(());

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use comet_edge::model::sha256_hex;
+use comet_engine::model::sha256_hex;
 use comet_tests::program::{Program, comet_edge};
 use comet_tests::{repository, shipped_model};
 use serde_json::Value;
 
-/// A folder with a bundle about one shipped picture.
+/// A folder with a bundle about one shipped image.
 struct Evidence {
     _folder: tempfile::TempDir,
     bundle: PathBuf,
@@ -16,11 +16,11 @@ struct Evidence {
 
 fn evidence() -> anyhow::Result<Evidence> {
     let folder = tempfile::tempdir()?;
-    let picture = repository().join("calib/hands/images/0/0000.png");
+    let image = repository().join("calib/hands/images/0/0000.png");
     let program = comet_edge("predict --json --model")?.arg(shipped_model("hands.int8.onnx"));
-    let answer = program.words("--evidence").arg(folder.path()).arg(&picture).run()?.succeeds()?;
-    let written = answer.json()?["evidence"].as_str().map(PathBuf::from);
-    let bundle = written.ok_or_else(|| anyhow::anyhow!("the record names no evidence: {}", answer.stdout))?;
+    let ended = program.words("--evidence").arg(folder.path()).arg(&image).run()?.succeeds()?;
+    let written = ended.json()?["evidence"].as_str().map(PathBuf::from);
+    let bundle = written.ok_or_else(|| anyhow::anyhow!("the record names no evidence: {}", ended.stdout))?;
     Ok(Evidence { _folder: folder, bundle })
 }
 
@@ -35,7 +35,7 @@ fn failing(line: &Value) -> Vec<String> {
     failing.filter_map(|step| step["what"].as_str().map(str::to_owned)).collect()
 }
 
-/// Writes the list of sums anew, as whoever alters a bundle can.
+/// Writes the list of sums again, as whoever alters a bundle can.
 fn sum_again(bundle: &Path) -> anyhow::Result<()> {
     let sums = fs::read_to_string(bundle.join("SHA256SUMS"))?;
     let names = sums.lines().filter_map(|line| line.split_once("  ")).map(|(_, name)| name.to_owned());
@@ -48,10 +48,10 @@ fn sum_again(bundle: &Path) -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_bundle_gives_the_same_logits_from_the_masked_picture_alone() -> anyhow::Result<()> {
+fn a_bundle_gives_the_same_logits_from_the_masked_image_alone() -> anyhow::Result<()> {
     let evidence = evidence()?;
-    let answer = prove(&evidence.bundle, "hands.int8.onnx")?.run()?.succeeds()?;
-    let line = answer.json()?;
+    let ended = prove(&evidence.bundle, "hands.int8.onnx")?.run()?.succeeds()?;
+    let line = ended.json()?;
     assert_eq!(line["proven"], true);
     let steps = line["steps"].as_array().cloned().unwrap_or_default();
     assert_eq!(steps.len(), 7, "{line}");
@@ -79,15 +79,15 @@ fn other_kernels_prove_it_too() -> anyhow::Result<()> {
 }
 
 #[test]
-fn one_changed_pixel_is_found_even_if_the_sums_were_made_anew() -> anyhow::Result<()> {
+fn one_changed_pixel_is_found_even_if_the_sums_were_made_again() -> anyhow::Result<()> {
     let evidence = evidence()?;
     let path = evidence.bundle.join("frame.png");
-    let mut picture = image::open(&path)?.into_rgb8();
-    let (x, y) = (picture.width() / 2, picture.height() / 2);
-    picture.get_pixel_mut(x, y).0[1] ^= 0x40;
-    picture.save(&path)?;
+    let mut image = image::open(&path)?.into_rgb8();
+    let (x, y) = (image.width() / 2, image.height() / 2);
+    image.get_pixel_mut(x, y).0[1] ^= 0x40;
+    image.save(&path)?;
     let line = prove(&evidence.bundle, "hands.int8.onnx")?.run()?.ends_with(1)?.json()?;
-    let input = "the picture gives the model's input";
+    let input = "the image gives the model's input";
     assert_eq!(failing(&line), ["the files are as they were written", input]);
     sum_again(&evidence.bundle)?;
     let line = prove(&evidence.bundle, "hands.int8.onnx")?.run()?.ends_with(1)?.json()?;
@@ -100,8 +100,8 @@ fn a_changed_number_fails_the_step_that_it_belongs_to() -> anyhow::Result<()> {
     for (file, step) in [
         ("masked.f32", "input times map is what the predictor saw"),
         ("mask.f32", "the selector draws the map"),
-        ("logits.f32", "the masked picture alone gives the logits"),
-        ("input.f32", "the picture gives the model's input"),
+        ("logits.f32", "the masked image alone gives the logits"),
+        ("input.f32", "the image gives the model's input"),
     ] {
         let evidence = evidence()?;
         let path = evidence.bundle.join(file);
@@ -135,11 +135,11 @@ fn a_record_that_names_another_class_is_not_proven() -> anyhow::Result<()> {
 #[test]
 fn a_bundle_of_a_board_that_chose_float_is_run_again_in_float() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let picture = repository().join("calib/hands/images/0/0000.png");
+    let image = repository().join("calib/hands/images/0/0000.png");
     let program = comet_edge("predict --json --model")?.arg(shipped_model("hands.int8.onnx"));
-    let program = program.words("--evidence").arg(folder.path()).arg(&picture);
-    let answer = program.env("COMET_EDGE_KERNEL", "float").run()?.succeeds()?.json()?;
-    let bundle = PathBuf::from(answer["evidence"].as_str().unwrap_or_default());
+    let program = program.words("--evidence").arg(folder.path()).arg(&image);
+    let ended = program.env("COMET_EDGE_KERNEL", "float").run()?.succeeds()?.json()?;
+    let bundle = PathBuf::from(ended["evidence"].as_str().unwrap_or_default());
     assert_eq!(prove(&bundle, "hands.int8.onnx")?.run()?.succeeds()?.json()?["proven"], true);
     Ok(())
 }
@@ -153,7 +153,7 @@ fn another_model_proves_nothing() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_folder_that_is_no_whole_bundle_is_named_with_its_fault() -> anyhow::Result<()> {
+fn a_folder_that_is_not_a_whole_bundle_is_named_with_its_fault() -> anyhow::Result<()> {
     let empty = tempfile::tempdir()?;
     prove(empty.path(), "hands.int8.onnx")?.run()?.ends_with(5)?.says(&[
         "SHA256SUMS",
@@ -164,12 +164,12 @@ fn a_folder_that_is_no_whole_bundle_is_named_with_its_fault() -> anyhow::Result<
     fs::remove_file(evidence.bundle.join("masked.f32"))?;
     prove(&evidence.bundle, "hands.int8.onnx")?.run()?.ends_with(5)?.says(&["masked.f32"])?;
     fs::write(evidence.bundle.join("SHA256SUMS"), format!("{}  ../../etc/passwd\n", "0".repeat(64)))?;
-    prove(&evidence.bundle, "hands.int8.onnx")?.run()?.ends_with(5)?.says(&["no list of SHA-256 sums"])?;
+    prove(&evidence.bundle, "hands.int8.onnx")?.run()?.ends_with(5)?.says(&["malformed in line 1"])?;
     Ok(())
 }
 
 #[test]
-fn flagged_answers_of_a_run_leave_one_bundle_a_minute() -> anyhow::Result<()> {
+fn flagged_predictions_of_a_run_leave_one_bundle_a_minute() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let program =
         comet_edge("run --source synthetic:64x64,0,1,20 --abstain-below 1 --evidence")?.arg(folder.path());

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use comet_edge::engine::{DetectorSession, Session};
-use comet_edge::explain::left_out;
-use comet_edge::model::{GateLimits, ModelFile, sha256_hex};
+use comet_engine::explain::left_out;
+use comet_engine::model::{GateLimits, ModelFile, sha256_hex};
+use comet_engine::run::{DetectorSession, Session};
 use comet_tests::closeness::bits;
 use comet_tests::fixture::{
-    CLASSES, SIDE, Shared, TRAINING, VALIDATION, copy_folder, entries, picture, shared, shared_folder,
+    CLASSES, SIDE, Shared, TRAINING, VALIDATION, copy_folder, entries, image, shared, shared_folder,
     tiny_data, tiny_run,
 };
 use comet_tests::json::top_level_keys;
@@ -17,7 +17,7 @@ use comet_tests::program::{comet_edge, trainer};
 use comet_tests::{repository, shipped_model};
 use serde_json::{Value, json};
 
-/// Limits that every quantized model keeps: a run of two epochs has no maps to speak of.
+/// Limits that every quantized model keeps: the maps of a run of two epochs are close to constant.
 const ANY: &str = "--max-mask-mae 1 --min-mask-iou 0 --min-mask-iou-p5 0 --min-mask-pearson=-1 \
                    --min-agreement 0 --max-accuracy-drop 100";
 
@@ -47,7 +47,7 @@ fn inspect(file: &Path) -> anyhow::Result<Value> {
 }
 
 #[test]
-fn a_float_file_says_what_it_is() -> anyhow::Result<()> {
+fn a_float_file_describes_itself() -> anyhow::Result<()> {
     let file = &files()?.float;
     let bytes = fs::read(file)?;
     let found = inspect(file)?;
@@ -104,7 +104,7 @@ fn an_int8_file_names_its_parent_its_distance_and_its_limits() -> anyhow::Result
 }
 
 #[test]
-fn a_written_file_is_sealed() -> anyhow::Result<()> {
+fn a_written_file_carries_its_checksum() -> anyhow::Result<()> {
     for file in [&files()?.float, &files()?.int8] {
         ModelFile::read(file)?;
         let mut bytes = fs::read(file)?;
@@ -116,7 +116,7 @@ fn a_written_file_is_sealed() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_file_with_its_detector_answers_as_one_without_bit_for_bit() -> anyhow::Result<()> {
+fn a_file_with_its_detector_predicts_as_one_without_bit_for_bit() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
     let program = trainer("export --quantize --with-detector")?.arg(tiny_run()?).words(ANY);
@@ -126,14 +126,14 @@ fn a_file_with_its_detector_answers_as_one_without_bit_for_bit() -> anyhow::Resu
     let Files { float, int8, .. } = files()?;
     for (with, without) in [(path("f32.onnx"), float), (path("int8.onnx"), int8)] {
         let (with, without) = (ModelFile::read(&with)?, ModelFile::read(without)?);
-        let tensor = with.manifest().preprocess.tensor(&picture(40, 30, 1));
-        let (answer, usual) = (Session::new(&with)?.run(&tensor)?, Session::new(&without)?.run(&tensor)?);
-        assert_eq!(bits(&answer.logits), bits(&usual.logits), "{}", with.name());
-        assert!(bits(answer.mask.values()) == bits(usual.mask.values()), "{}", with.name());
+        let tensor = with.manifest().preprocess.tensor(&image(40, 30, 1));
+        let (found, usual) = (Session::new(&with)?.run(&tensor)?, Session::new(&without)?.run(&tensor)?);
+        assert_eq!(bits(&found.logits), bits(&usual.logits), "{}", with.name());
+        assert!(bits(found.mask.values()) == bits(usual.mask.values()), "{}", with.name());
 
         assert!(DetectorSession::new(&without)?.is_none());
         let detector = DetectorSession::new(&with)?.context("there is no detector")?;
-        let (rest, whole) = (detector.run(&left_out(&tensor, &answer.mask))?, detector.run(&tensor)?);
+        let (rest, whole) = (detector.run(&left_out(&tensor, &found.mask))?, detector.run(&tensor)?);
         assert_eq!((rest.len(), whole.len()), (CLASSES, CLASSES));
         assert!(rest.iter().chain(&whole).all(|logit| logit.is_finite()));
     }
@@ -182,9 +182,9 @@ fn every_method_gives_a_file_that_verifies() -> anyhow::Result<()> {
 #[test]
 fn verify_against_the_float_file_prints_the_documented_keys() -> anyhow::Result<()> {
     let Files { float, int8, .. } = files()?;
-    let pictures = tiny_data()?.join("images/val");
+    let images = tiny_data()?.join("images/val");
     let verify = comet_edge("verify --json --model")?.arg(int8).arg("--reference").arg(float);
-    let verify = verify.arg("--images").arg(pictures);
+    let verify = verify.arg("--images").arg(images);
     let answer = verify.run()?.succeeds()?;
     let expected = [
         "n",
@@ -216,13 +216,13 @@ fn verify_against_the_float_file_prints_the_documented_keys() -> anyhow::Result<
 }
 
 #[test]
-fn verify_against_stored_answers_needs_no_float_file() -> anyhow::Result<()> {
+fn verify_against_stored_predictions_needs_no_float_file() -> anyhow::Result<()> {
     let Files { float, int8, reference } = files()?;
     let verify = comet_edge("verify --json --calib")?.arg(reference).arg("--model");
     let int8 = verify.clone().arg(int8).run()?.succeeds()?.json()?;
     assert_eq!((&int8["n"], &int8["pass"]), (&json!(VALIDATION), &json!(true)));
 
-    // The float file gave these answers itself; only their 8 bits stand between them.
+    // The float file made these predictions itself; they differ by the stored maps' rounding to 8 bits only.
     let usual = GateLimits::default();
     let float = verify.arg(float).run()?.succeeds()?.json()?;
     assert!(float["mask_mae"].as_f64().is_some_and(|mae| mae <= 0.5 / 255.0), "{float}");

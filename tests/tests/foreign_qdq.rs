@@ -4,7 +4,8 @@
 use std::ops::RangeInclusive;
 
 use anyhow::Context;
-use comet_edge::engine::{Explanation, KERNEL_VARIABLE, Kernels, Options, PlanReport, Session, Tier};
+use comet_engine::prediction::Explanation;
+use comet_engine::run::{KERNEL_VARIABLE, Kernels, Options, PlanReport, Session, Tier};
 use comet_tests::closeness::{bits, largest_difference, mean_difference};
 use comet_tests::foreign::{Answer, Golden, golden, parse, path, proto};
 use comet_tests::program::comet_edge;
@@ -12,7 +13,7 @@ use image::RgbImage;
 
 /// What becomes of each file: its regions, and the share of multiplications that integer kernels do, in percent.
 ///
-/// The quantizer puts the Resize and the masked picture between quantizers, too: they stay with tract, and divide the
+/// The quantizer puts the Resize and the masked image between quantizers, too: they stay with tract, and divide the
 /// graph. Only `one_region` leaves them real, as the trainer does.
 const PLANS: [(&str, RangeInclusive<usize>, RangeInclusive<f64>); 9] = [
     ("u8_per_channel", 1..=3, 100.0..=100.0),
@@ -93,9 +94,9 @@ fn every_file_answers_as_in_onnx_runtime() -> anyhow::Result<()> {
         // Tract loads all of them: it is held to the same answers.
         for kernels in [Kernels::Auto, Kernels::Tier(Tier::Scalar), Kernels::Tract] {
             let mut session = session(&model.name, 1, kernels)?;
-            for (number, (picture, expected)) in golden.pictures.iter().zip(&model.answers).enumerate() {
-                let what = format!("{} with {kernels:?}, picture {number}", model.name);
-                let answer = session.explain(picture).with_context(|| what.clone())?;
+            for (number, (image, expected)) in golden.images.iter().zip(&model.answers).enumerate() {
+                let what = format!("{} with {kernels:?}, image {number}", model.name);
+                let answer = session.explain(image).with_context(|| what.clone())?;
                 check(&what, &golden, &answer, expected);
             }
         }
@@ -103,11 +104,11 @@ fn every_file_answers_as_in_onnx_runtime() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bits of the maps and logits of all pictures.
-fn answers(session: &mut Session, pictures: &[RgbImage]) -> anyhow::Result<Vec<Vec<u32>>> {
+/// Bits of the maps and logits of all images.
+fn answers(session: &mut Session, images: &[RgbImage]) -> anyhow::Result<Vec<Vec<u32>>> {
     let mut all = Vec::new();
-    for picture in pictures {
-        let answer = session.explain(picture)?;
+    for image in images {
+        let answer = session.explain(image)?;
         all.extend([bits(answer.mask.values()), bits(&answer.logits)]);
     }
     Ok(all)
@@ -117,12 +118,11 @@ fn answers(session: &mut Session, pictures: &[RgbImage]) -> anyhow::Result<Vec<V
 fn the_bits_do_not_depend_on_kernels_or_threads_even_where_tract_runs_a_part() -> anyhow::Result<()> {
     let golden = golden()?;
     for model in &golden.models {
-        let reference =
-            answers(&mut session(&model.name, 1, Kernels::Tier(Tier::Scalar))?, &golden.pictures)?;
+        let reference = answers(&mut session(&model.name, 1, Kernels::Tier(Tier::Scalar))?, &golden.images)?;
         for tier in Tier::available() {
             for threads in [1, 2, 3] {
                 let mut session = session(&model.name, threads, Kernels::Tier(tier))?;
-                let same = answers(&mut session, &golden.pictures)? == reference;
+                let same = answers(&mut session, &golden.images)? == reference;
                 assert!(same, "{} with {tier:?} and {threads} threads", model.name);
             }
         }
@@ -135,8 +135,8 @@ fn clones_that_run_at_the_same_time_do_not_disturb_each_other() -> anyhow::Resul
     let golden = golden()?;
     for name in ["one_region", "one_conv_left_out"] {
         let mut session = session(name, 2, Kernels::Auto)?;
-        let expected = answers(&mut session, &golden.pictures)?;
-        let again = |mut session: Session| answers(&mut session, &golden.pictures);
+        let expected = answers(&mut session, &golden.images)?;
+        let again = |mut session: Session| answers(&mut session, &golden.images);
         let both = std::thread::scope(|scope| {
             let (one, other) = (session.clone(), session.clone());
             [scope.spawn(|| again(one)), scope.spawn(|| again(other))].map(|thread| thread.join().ok())
@@ -154,7 +154,7 @@ fn the_program_takes_such_a_file_on_demand() -> anyhow::Result<()> {
     let golden = golden()?;
     let folder = tempfile::tempdir()?;
     let photo = folder.path().join("photo.png");
-    golden.pictures[0].save(&photo)?;
+    golden.images[0].save(&photo)?;
     for model in &golden.models {
         let program = comet_edge("predict --json --model")?.arg(path(&model.name)).arg(&photo);
         let program = program.env(KERNEL_VARIABLE, "");

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use comet_edge::engine::Session;
-use comet_edge::image::read_rgb;
-use comet_edge::model::{ModelFile, Precision};
+use comet_engine::image::read_rgb;
+use comet_engine::model::{ModelFile, Precision};
+use comet_engine::run::Session;
 use serde_json::Value;
 
 fn numbers(value: &Value) -> Vec<f32> {
@@ -17,7 +17,7 @@ fn top(logits: &[f32]) -> Option<usize> {
 
 /// Float files: every map value and logit to 1e-4. Int8 files: the same class, mean map difference at most 0.01.
 #[test]
-fn shipped_models_answer_as_in_onnx_runtime() {
+fn shipped_models_predict_as_in_onnx_runtime() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let text = std::fs::read_to_string(root.join("tests/golden/engine.json")).unwrap();
     let golden: Value = serde_json::from_str(&text).unwrap();
@@ -30,23 +30,23 @@ fn shipped_models_answer_as_in_onnx_runtime() {
         let mut session = Session::new(&model).unwrap();
         for case in entry["cases"].as_array().unwrap() {
             let file = case["file"].as_str().unwrap();
-            let answer = session.explain(&read_rgb(&root.join(file)).unwrap()).unwrap();
+            let found = session.explain(&read_rgb(&root.join(file)).unwrap()).unwrap();
             let (mask, logits) = (numbers(&case["mask"]), numbers(&case["logits"]));
-            let ours: Vec<f32> = answer.mask.values().iter().step_by(stride).copied().collect();
+            let ours: Vec<f32> = found.mask.values().iter().step_by(stride).copied().collect();
             assert_eq!(ours.len(), mask.len(), "{name} {file}");
             let differences = ours.iter().zip(&mask).map(|(a, b)| (a - b).abs());
             match model.manifest().precision {
                 Precision::Float32 => {
                     let largest = differences.fold(0f32, f32::max);
                     assert!(largest <= 1e-4, "{name} {file}: map differs by {largest}");
-                    let pairs = answer.logits.iter().zip(&logits);
+                    let pairs = found.logits.iter().zip(&logits);
                     let largest = pairs.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
                     assert!(largest <= 1e-4, "{name} {file}: logits differ by {largest}");
                 }
                 Precision::Int8 => {
                     let mean = differences.sum::<f32>() / mask.len() as f32;
                     assert!(mean <= 0.01, "{name} {file}: map MAE {mean}");
-                    assert_eq!(Some(answer.top()), top(&logits), "{name} {file}");
+                    assert_eq!(Some(found.top()), top(&logits), "{name} {file}");
                 }
             }
         }

@@ -59,7 +59,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-/// Largest absolute difference; infinite if the lengths differ, NaN if a number is none.
+/// Largest absolute difference; infinite if the lengths differ, NaN if a value is not a number.
 fn difference(found: &[f32], expected: &[f64]) -> f64 {
     if found.len() != expected.len() {
         return f64::INFINITY;
@@ -170,7 +170,7 @@ fn check_names(networks: &Networks) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_answers(networks: &Networks, golden: &Value) {
+fn check_predictions(networks: &Networks, golden: &Value) {
     let device = networks.device.clone().inner();
     let images = Networks::images(&device);
     let (mask, logits) = networks.comet.valid().forward(images.clone());
@@ -253,7 +253,7 @@ fn check_gradients(
         let norm = gradient.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
         let expected_norm = number(&entry["norm"]);
         let allowed = tolerance * (expected_norm + 1e-3 * largest);
-        // Written so that a number that is none does not pass.
+        // Written so that a value that is not a number does not pass.
         let is_close = |found: f64, expected: f64| (found - expected).abs() <= allowed;
         if !is_close(norm, expected_norm) {
             faults.push(format!("{key}: norm {norm}, expected {expected_norm}"));
@@ -287,7 +287,7 @@ fn check(preset: Preset) -> anyhow::Result<()> {
     let golden = golden.context("the preset is not in the file")?;
     let networks = Networks::read(preset, golden)?;
     check_names(&networks)?;
-    check_answers(&networks, golden);
+    check_predictions(&networks, golden);
     check_step(preset, &networks, golden, &document)
 }
 

@@ -1,18 +1,21 @@
-//! Model files made to do harm. Each carries an intact seal: whoever can write a file can seal it.
+//! Model files made to do harm. Each carries a checksum that is right: whoever can write a file can compute it.
 //!
 //! A case is a name, what is changed in the small model, and a word that the refusal must hold.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-use comet_edge::engine::proto::{
+use comet_engine::model::{ModelError, ModelFile};
+use comet_engine::run::{DetectorSession, Session};
+use comet_onnx::check::MAX_NODES;
+use comet_onnx::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
 };
-use comet_edge::engine::{DetectorSession, Session};
-use comet_edge::model::{MAX_NODES, ModelError, ModelFile};
-use comet_tests::fixture::picture;
+use comet_tests::fixture::image;
 use comet_tests::program::comet_edge;
-use comet_tests::small_model::{floats, int, integers, ints, manifest, model, node, sealed, text, value};
+use comet_tests::small_model::{
+    floats, int, integers, ints, manifest, model, node, text, value, with_checksum,
+};
 use serde_json::{Value, json};
 
 type Change = fn(&mut ModelProto);
@@ -150,7 +153,7 @@ const GRAPHS: &[Case] = &[
     ("no graph", |m| m.graph = None, "no graph"),
     ("no input", |m| graph(m).input.clear(), "0 inputs"),
     ("two inputs", |m| graph(m).input.push(value("more", &[1])), "2 inputs"),
-    ("an input of another name", |m| graph(m).input[0].name = "picture".into(), "'picture'"),
+    ("an input of another name", |m| graph(m).input[0].name = "photo".into(), "'photo'"),
     ("an input of another shape", |m| graph(m).input[0] = value("image", &[1, 3, 8, 9]), "'preprocess'"),
     ("an input that is constant", |m| graph(m).initializer.push(floats("image", &[1], &[0.0])), "0 inputs"),
     ("no outputs", |m| graph(m).output.clear(), "no output 'mask'"),
@@ -185,7 +188,7 @@ const GRAPHS: &[Case] = &[
     ("negative padding", |m| node_at(m, 0).attribute.push(ints("pads", &[-100; 4])), "engine"),
     ("a huge kernel", |m| node_at(m, 0).attribute.push(ints("kernel_shape", &[1 << 40; 2])), "kernel_shape"),
     ("a resize to nothing", |m| resize_to(m, [1, 1, 0, 0]), "a size"),
-    ("a map larger than its picture", |m| resize_to(m, [1, 1, 16, 16]), "engine"),
+    ("a map larger than its image", |m| resize_to(m, [1, 1, 16, 16]), "engine"),
     (
         "a reshape to 2^80 values",
         |m| {
@@ -201,11 +204,11 @@ const GRAPHS: &[Case] = &[
 #[test]
 fn hostile_graphs_are_refused_at_once_by_name() -> anyhow::Result<()> {
     assert!(GRAPHS.len() >= 20);
-    prepare(&sealed(&model(), &manifest().to_string()))?;
+    prepare(&with_checksum(&model(), &manifest().to_string()))?;
     for (name, change, word) in GRAPHS {
         let mut changed = model();
         change(&mut changed);
-        let said = refusal(name, &sealed(&changed, &manifest().to_string()))?;
+        let said = refusal(name, &with_checksum(&changed, &manifest().to_string()))?;
         assert!(said.contains(word), "{name}: {said}");
         assert!(!said.contains("panicked"), "{name}: {said}");
     }
@@ -235,7 +238,7 @@ fn a_detector_that_is_none_is_refused_to_those_who_ask_for_it() -> anyhow::Resul
         let mut changed = model();
         graph(&mut changed).output.push(value("left_out_logits", &[1, 2]));
         change(&mut changed);
-        let bytes = sealed(&changed, &manifest().to_string());
+        let bytes = with_checksum(&changed, &manifest().to_string());
         prepare(&bytes)?;
         let file = ModelFile::parse("hostile", &bytes, true)?;
         let Err(error) = DetectorSession::new(&file) else { anyhow::bail!("{name}: was accepted") };
@@ -291,7 +294,7 @@ fn hostile_manifests_are_refused_at_once_by_name() -> anyhow::Result<()> {
         (name, manifest.to_string(), word)
     });
     for (name, text, word) in edited.chain(texts) {
-        let said = refusal(name, &sealed(&model(), &text))?;
+        let said = refusal(name, &with_checksum(&model(), &text))?;
         assert!(said.contains(word), "{name}: {said}");
     }
     Ok(())
@@ -317,7 +320,7 @@ fn what_makes_the_engine_panic_is_an_error_too() -> anyhow::Result<()> {
     for (name, change) in cases {
         let mut changed = model();
         change(&mut changed);
-        refusal(name, &sealed(&changed, &manifest().to_string()))?;
+        refusal(name, &with_checksum(&changed, &manifest().to_string()))?;
     }
     Ok(())
 }
@@ -347,12 +350,12 @@ fn a_small_file_cannot_ask_for_much_memory_or_time() -> anyhow::Result<()> {
     ];
     let folder = tempfile::tempdir()?;
     let (file, photo) = (folder.path().join("bomb.onnx"), folder.path().join("photo.png"));
-    picture(16, 16, 1).save(&photo)?;
+    image(16, 16, 1).save(&photo)?;
     let mut faults = Vec::new();
     for (name, change) in cases {
         let mut changed = model();
         change(&mut changed);
-        fs::write(&file, sealed(&changed, &manifest().to_string()))?;
+        fs::write(&file, with_checksum(&changed, &manifest().to_string()))?;
         let program = comet_edge("predict --threads 1 --model")?.arg(&file).arg(&photo);
         let answer = program.memory(1024).limit(Duration::from_secs(10)).run();
         if let Err(fault) = answer.and_then(|answer| answer.ends_with(3)?.says(&["bomb.onnx"])) {
@@ -377,7 +380,7 @@ fn overflow(model: &mut ModelProto, output: &str) {
 fn logits_that_are_no_numbers_are_never_a_confident_answer() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (file, photo) = (folder.path().join("nan.onnx"), folder.path().join("photo.png"));
-    picture(16, 16, 1).save(&photo)?;
+    image(16, 16, 1).save(&photo)?;
     let infinite: Change = |m| overflow(m, "logits");
     let undefined: Change = |m| {
         overflow(m, "twice");
@@ -386,7 +389,7 @@ fn logits_that_are_no_numbers_are_never_a_confident_answer() -> anyhow::Result<(
     for change in [infinite, undefined] {
         let mut changed = model();
         change(&mut changed);
-        fs::write(&file, sealed(&changed, &manifest().to_string()))?;
+        fs::write(&file, with_checksum(&changed, &manifest().to_string()))?;
         let answer =
             comet_edge("predict --json --model")?.arg(&file).arg(&photo).run()?.succeeds()?.json()?;
         assert_eq!(answer["flags"][0], "invalid_explanation", "{answer}");
@@ -399,12 +402,12 @@ fn logits_that_are_no_numbers_are_never_a_confident_answer() -> anyhow::Result<(
 fn names_in_a_file_cannot_reach_a_terminal_as_commands() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (file, photo) = (folder.path().join("names.onnx"), folder.path().join("photo.png"));
-    picture(16, 16, 1).save(&photo)?;
+    image(16, 16, 1).save(&photo)?;
     let mut manifest = manifest();
     manifest["name"] = json!("\u{1b}[2Jsmall");
     manifest["writer"] = json!("\u{1b}[2J");
     manifest["classes"] = json!(["\u{1b}]0;left\u{7}", "right\u{1b}[8m"]);
-    fs::write(&file, sealed(&model(), &manifest.to_string()))?;
+    fs::write(&file, with_checksum(&model(), &manifest.to_string()))?;
     for words in ["inspect", "inspect --json", "bench --iterations 1 --model"] {
         let answer = comet_edge(words)?.arg(&file).run()?.succeeds()?;
         assert!(!(answer.stdout + &answer.stderr).contains('\u{1b}'), "{words}");

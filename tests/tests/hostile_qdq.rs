@@ -1,16 +1,17 @@
-//! Quantized graphs that are broken in every part: each is refused, or still answers.
+//! Quantized graphs that are broken in every part: each is refused, or still gives a prediction.
 //!
-//! The mutations are drawn from seeds, so that a failure comes again. This is a test and no fuzz target: it needs no
-//! other tool, takes seconds, and looks at the same graphs on every machine.
+//! The mutations are drawn from seeds, so that a failure can be reproduced. This is a test and not a fuzz target: it
+//! needs no other tool, takes seconds, and tries the same graphs on every machine.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use comet_edge::engine::proto::{GraphProto, Message, ModelProto};
-use comet_edge::engine::{Explanation, Kernels, Options, Session};
-use comet_edge::model::ModelError;
+use comet_engine::model::ModelError;
+use comet_engine::prediction::Explanation;
+use comet_engine::run::{Kernels, Options, Session};
+use comet_onnx::proto::{GraphProto, Message, ModelProto};
 use comet_tests::closeness::{largest_difference, mean_difference};
 use comet_tests::foreign::{golden, parse, proto};
 use comet_tests::mutation::MUTATIONS;
@@ -26,6 +27,8 @@ use image::RgbImage;
 /// As many of each mutation.
 const ROUNDS: usize = 16;
 const BASES: [&str; 4] = ["one_region", "u8_per_channel", "s8_symmetric", "one_conv_left_out"];
+/// The name that the models are given.
+const FILE: &str = "hostile";
 /// Most take a hundredth of a second.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
@@ -37,28 +40,32 @@ fn changed(base: &str, change: Change) -> anyhow::Result<ModelProto> {
     Ok(proto)
 }
 
-fn explain(proto: &ModelProto, kernels: Kernels, picture: &RgbImage) -> Result<Explanation, ModelError> {
-    Session::with_options(&parse("hostile", proto)?, Options { threads: 1, kernels })?.explain(picture)
+fn explain(proto: &ModelProto, kernels: Kernels, image: &RgbImage) -> Result<Explanation, ModelError> {
+    Session::with_options(&parse(FILE, proto)?, Options { threads: 1, kernels })?.explain(image)
 }
 
-/// As [`explain`]; a panic that comes through is a failure of the test, and so is a long time.
-fn outcome(what: &str, proto: &ModelProto, picture: &RgbImage) -> Result<Explanation, ModelError> {
+/// As [`explain`]; a panic that comes through is a failure of the test, and so are a long time, a map of another size,
+/// and a refusal that does not name the file.
+fn outcome(what: &str, proto: &ModelProto, image: &RgbImage) -> Result<Explanation, ModelError> {
     let begun = Instant::now();
-    let ended = catch_unwind(AssertUnwindSafe(|| explain(proto, Kernels::Auto, picture)));
+    let ended = catch_unwind(AssertUnwindSafe(|| explain(proto, Kernels::Auto, image)));
     let outcome = ended.unwrap_or_else(|_| unreachable!("{what} made the engine panic"));
     assert!(begun.elapsed() < AT_ONCE, "{what} took {:?}", begun.elapsed());
-    if let Ok(answer) = &outcome {
-        let pixels = picture.width() as usize * picture.height() as usize;
-        assert_eq!(answer.mask.values().len(), pixels, "{what}");
+    match &outcome {
+        Ok(prediction) => {
+            let pixels = image.width() as usize * image.height() as usize;
+            assert_eq!(prediction.mask.values().len(), pixels, "{what}");
+        }
+        Err(refusal) => assert!(refusal.to_string().contains(FILE), "{what}: {refusal}"),
     }
     outcome
 }
 
 #[test]
-fn a_broken_graph_is_refused_or_still_answers() -> anyhow::Result<()> {
+fn a_broken_graph_is_refused_or_still_gives_a_prediction() -> anyhow::Result<()> {
     let golden = golden()?;
-    let picture = &golden.pictures[0];
-    let (mut answered, mut refused) = (0, 0);
+    let image = &golden.images[0];
+    let (mut predicted, mut refused) = (0, 0);
     for number in 0..ROUNDS * MUTATIONS.len() {
         let (name, mutate) = MUTATIONS[number % MUTATIONS.len()];
         let base = BASES[number / MUTATIONS.len() % BASES.len()];
@@ -67,20 +74,20 @@ fn a_broken_graph_is_refused_or_still_answers() -> anyhow::Result<()> {
         if mutate(proto.graph.get_or_insert_default(), &mut random).is_none() {
             continue;
         }
-        match outcome(&format!("number {number}, {name} of {base},"), &proto, picture) {
-            Ok(_) => answered += 1,
+        match outcome(&format!("number {number}, {name} of {base},"), &proto, image) {
+            Ok(_) => predicted += 1,
             Err(_) => refused += 1,
         }
     }
     // Otherwise the mutations would be too harmless, or too rough to get past the first check.
-    assert!(answered > 80 && refused > 80, "{answered} answered, {refused} refused");
+    assert!(predicted > 80 && refused > 80, "{predicted} gave a prediction, {refused} were refused");
     Ok(())
 }
 
-/// Ours and tract's answer agree, or neither gives one.
-fn agree(what: &str, proto: &ModelProto, picture: &RgbImage) -> anyhow::Result<()> {
+/// Our prediction and tract's agree, or neither gives one.
+fn agree(what: &str, proto: &ModelProto, image: &RgbImage) -> anyhow::Result<()> {
     let golden = golden()?;
-    match (outcome(what, proto, picture), explain(proto, Kernels::Tract, picture)) {
+    match (outcome(what, proto, image), explain(proto, Kernels::Tract, image)) {
         (Ok(ours), Ok(tract)) => {
             let map = mean_difference(ours.mask.values(), tract.mask.values());
             let steps = largest_difference(&ours.logits, &tract.logits) / golden.logit_step;
@@ -104,9 +111,9 @@ const SCALES: [&str; 7] = [
 ];
 
 #[test]
-fn scales_that_are_none_are_left_to_tract_or_refused() -> anyhow::Result<()> {
+fn scales_that_are_not_valid_are_left_to_tract_or_refused() -> anyhow::Result<()> {
     let golden = golden()?;
-    let picture = &golden.pictures[0];
+    let image = &golden.images[0];
     for name in SCALES {
         for scale in [0.0, -0.01, 1e-42, f32::NAN, f32::INFINITY] {
             let mut proto = proto("one_region")?;
@@ -116,17 +123,23 @@ fn scales_that_are_none_are_left_to_tract_or_refused() -> anyhow::Result<()> {
             set_reals(tensor, &dims, &vec![scale; count]);
             let what = format!("{name} = {scale}");
             if scale.is_finite() {
-                agree(&what, &proto, picture)?;
+                agree(&what, &proto, image)?;
                 continue;
             }
-            let said = outcome(&what, &proto, picture).unwrap_err().to_string();
-            assert!(said.contains(name) && said.contains("not a finite number"), "{what}: {said}");
-            // As a node it passes that check; whatever it then means, it ends.
+            let named = |what: &str, proto: &ModelProto| {
+                let refusal = outcome(what, proto, image).unwrap_err().to_string();
+                assert!(
+                    refusal.contains(name) && refusal.contains("not a finite number"),
+                    "{what}: {refusal}"
+                );
+            };
+            named(&what, &proto);
+            // A constant that stands in a node is held to the same rule.
             let graph = proto.graph.get_or_insert_default();
             let index = graph.initializer.iter().position(|tensor| tensor.name == name).unwrap_or_default();
             let tensor = graph.initializer.remove(index);
             graph.node.insert(0, constant(tensor));
-            let _ = outcome(&format!("{what}, as a node,"), &proto, picture);
+            named(&format!("{what}, as a node,"), &proto);
         }
     }
     Ok(())
@@ -149,7 +162,7 @@ fn weights_with_one_scale_are_fused_and_right() -> anyhow::Result<()> {
     let session =
         Session::with_options(&parse("one scale", &proto)?, Options { threads: 1, kernels: Kernels::Auto })?;
     assert_eq!((session.plan().fused_share(), session.plan().regions), (100.0, 1));
-    golden()?.pictures.iter().try_for_each(|picture| agree("one scale", &proto, picture))
+    golden()?.images.iter().try_for_each(|image| agree("one scale", &proto, image))
 }
 
 #[test]
@@ -171,7 +184,7 @@ fn a_bias_at_the_edge_of_overflow_is_left_to_tract_and_right() -> anyhow::Result
         for layer in layers {
             assert_eq!(layer.runs_as == "tract", layer.name == "block_1", "{}", layer.name);
         }
-        golden()?.pictures.iter().try_for_each(|picture| agree("edge", &proto, picture))?;
+        golden()?.images.iter().try_for_each(|image| agree("edge", &proto, image))?;
     }
     Ok(())
 }
@@ -199,10 +212,10 @@ fn resized(graph: &mut GraphProto, inputs: &[&str]) -> anyhow::Result<()> {
     insert_before(graph, "resize", first)
 }
 
-/// Each file is a few kilobytes, and asks for gigabytes or for ever. An abort would take the whole program along, and
+/// Each file has a few kilobytes, and asks for gigabytes or for endless time. An abort would end the whole test program,
 /// so every case is a program of its own.
 #[test]
-fn a_small_file_cannot_ask_for_gigabytes_or_for_ever() -> anyhow::Result<()> {
+fn a_small_file_cannot_ask_for_gigabytes_or_endless_time() -> anyhow::Result<()> {
     let cases: [(&str, Change); 4] = [
         ("a circle of functions with two outputs", circle_of_two_outputs),
         ("padding of 4,096", |graph| {
@@ -220,7 +233,7 @@ fn a_small_file_cannot_ask_for_gigabytes_or_for_ever() -> anyhow::Result<()> {
     ];
     let folder = tempfile::tempdir()?;
     let (file, photo) = (folder.path().join("bomb.onnx"), folder.path().join("photo.png"));
-    golden()?.pictures[0].save(&photo)?;
+    golden()?.images[0].save(&photo)?;
     let mut faults = Vec::new();
     for (name, change) in cases {
         let model = parse("bomb", &changed("one_region", change)?);
@@ -228,8 +241,8 @@ fn a_small_file_cannot_ask_for_gigabytes_or_for_ever() -> anyhow::Result<()> {
             fs::write(&file, model.proto().encode_to_vec())?;
             let program = comet_edge("predict --skip-hash --threads 1 --model")?.arg(&file).arg(&photo);
             match program.memory(1024).limit(AT_ONCE).run() {
-                Ok(answer) if matches!(answer.code, Some(0 | 3)) => drop(answer.says(&[])?),
-                Ok(answer) => faults.push(format!("{name}: {:?} {}", answer.signal, answer.stderr)),
+                Ok(ended) if matches!(ended.code, Some(0 | 3)) => drop(ended.says(&[])?),
+                Ok(ended) => faults.push(format!("{name}: {:?} {}", ended.signal, ended.stderr)),
                 Err(fault) => faults.push(format!("{name}: {fault:#}")),
             }
         }
@@ -241,13 +254,13 @@ fn a_small_file_cannot_ask_for_gigabytes_or_for_ever() -> anyhow::Result<()> {
 /// Found by fuzzing: the engine took seconds to list the taps of such a window, and twice as large a side would have taken
 /// gigabytes.
 #[test]
-fn a_window_that_is_larger_than_a_picture_is_refused_by_name() -> anyhow::Result<()> {
+fn a_window_that_is_larger_than_an_image_is_refused_by_name() -> anyhow::Result<()> {
     let proto = changed("one_region", |graph| {
         let pool = graph.node.iter_mut().find(|node| node.op_type == "MaxPool");
         set_attribute(pool.context("no pooling")?, ints("kernel_shape", &[4096; 2]));
         Ok(())
     })?;
-    let refusal = parse("hostile", &proto).err().context("it was taken")?.to_string();
+    let refusal = parse(FILE, &proto).err().context("it was accepted")?.to_string();
     anyhow::ensure!(refusal.contains("has a window of 16777216 pixels"), "{refusal}");
     Ok(())
 }

@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
-use comet_edge::engine::{KERNEL_VARIABLE, Kernels, MASKED, Options, PredictorSession, Session, Tier};
-use comet_edge::image::read_rgb;
-use comet_edge::model::ModelFile;
+use comet_engine::image::read_rgb;
+use comet_engine::model::MASKED;
+use comet_engine::model::ModelFile;
+use comet_engine::run::{KERNEL_VARIABLE, Kernels, Options, PredictorSession, Session, Tier};
 use comet_tests::closeness::{bits, largest_difference, mean_difference};
 use comet_tests::fixture::{entries, first_file};
 use comet_tests::program::{Program, comet_edge};
@@ -24,13 +25,13 @@ fn model(name: &str) -> anyhow::Result<ModelFile> {
     Ok(ModelFile::read(&shipped_model(&format!("{name}.int8.onnx")))?)
 }
 
-/// A picture of every third class of a calibration set.
+/// An image of every third class of a calibration set.
 fn files(name: &str) -> anyhow::Result<Vec<PathBuf>> {
     let classes = entries(&repository().join("calib").join(name).join("images"))?;
     classes.iter().step_by(3).map(|class| first_file(class)).collect()
 }
 
-fn pictures(name: &str) -> anyhow::Result<Vec<RgbImage>> {
+fn images(name: &str) -> anyhow::Result<Vec<RgbImage>> {
     Ok(files(name)?.iter().map(|file| read_rgb(file)).collect::<Result<_, _>>()?)
 }
 
@@ -44,14 +45,14 @@ fn combinations() -> Vec<Options> {
 #[test]
 fn every_tier_and_any_number_of_threads_give_the_same_bits() -> anyhow::Result<()> {
     for name in NAMES {
-        let (model, pictures) = (model(name)?, pictures(name)?);
-        assert!(pictures.len() >= 3, "{name}");
+        let (model, images) = (model(name)?, images(name)?);
+        assert!(images.len() >= 3, "{name}");
         let mut first: Option<Vec<_>> = None;
         for options in combinations() {
             let mut session = Session::with_options(&model, options)?;
             let mut answers = Vec::new();
-            for picture in &pictures {
-                let answer = session.explain(picture)?;
+            for image in &images {
+                let answer = session.explain(image)?;
                 assert!(answer.is_valid(), "{name} {options:?}");
                 answers.push((bits(answer.mask.values()), bits(&answer.logits)));
             }
@@ -64,14 +65,14 @@ fn every_tier_and_any_number_of_threads_give_the_same_bits() -> anyhow::Result<(
 
 #[test]
 fn a_session_and_its_clone_give_the_same_bits_again_and_again() -> anyhow::Result<()> {
-    let (model, pictures) = (model("hands")?, pictures("hands")?);
+    let (model, images) = (model("hands")?, images("hands")?);
     let mut session = Session::with_options(&model, Options { threads: 2, kernels: Kernels::Auto })?;
     let mut clone = session.clone();
     let answer = |index: usize, session: &mut Session| {
-        session.explain(&pictures[index]).map(|answer| (bits(answer.mask.values()), bits(&answer.logits)))
+        session.explain(&images[index]).map(|answer| (bits(answer.mask.values()), bits(&answer.logits)))
     };
     let alone = answer(0, &mut session)?;
-    // What another picture left in the memory must not show.
+    // What another image left in the memory must not show.
     answer(1, &mut session)?;
     answer(2, &mut clone)?;
     assert!(answer(0, &mut session)? == alone && answer(0, &mut clone)? == alone);
@@ -84,8 +85,8 @@ fn integer_kernels_mean_what_the_graph_means_in_tract() -> anyhow::Result<()> {
         let model = model(name)?;
         let mut ours = Session::with_options(&model, Options { threads: 1, kernels: Kernels::Auto })?;
         let mut tract = Session::with_options(&model, Options { threads: 1, kernels: Kernels::Tract })?;
-        for (file, picture) in files(name)?.iter().zip(pictures(name)?) {
-            let (ours, tract) = (ours.explain(&picture)?, tract.explain(&picture)?);
+        for (file, image) in files(name)?.iter().zip(images(name)?) {
+            let (ours, tract) = (ours.explain(&image)?, tract.explain(&image)?);
             let file = file.display();
             assert_eq!(ours.top(), tract.top(), "{file}");
             let map = mean_difference(ours.mask.values(), tract.mask.values());
@@ -105,11 +106,11 @@ fn masked(tensor: &[f32], mask: &[f32]) -> Vec<f32> {
 #[test]
 fn the_predictor_alone_gives_the_same_bits_and_those_of_the_whole_model() -> anyhow::Result<()> {
     for name in NAMES {
-        let (model, pictures) = (model(name)?, pictures(name)?);
+        let (model, images) = (model(name)?, images(name)?);
         let mut whole = Session::with_options(&model, Options { threads: 1, kernels: Kernels::Auto })?;
         let mut cases = Vec::new();
-        for picture in &pictures {
-            let tensor = whole.preprocess().tensor(picture);
+        for image in &images {
+            let tensor = whole.preprocess().tensor(image);
             let answer = whole.run(&tensor)?;
             cases.push((masked(&tensor, answer.mask.values()), answer.logits));
         }
@@ -130,7 +131,7 @@ fn the_predictor_alone_gives_the_same_bits_and_those_of_the_whole_model() -> any
     Ok(())
 }
 
-/// `comet-edge predict --json` on a few pictures, with the kernels `kernel`.
+/// `comet-edge predict --json` on a few images, with the kernels `kernel`.
 fn predict(kernel: &str) -> anyhow::Result<Program> {
     let program = comet_edge("predict --json --model")?.arg(shipped_model("hands.int8.onnx"));
     let program = files("hands")?.iter().fold(program, |program, file| program.arg(file));
@@ -180,8 +181,8 @@ fn without_quantization_a_model_is_nearly_its_float_file() -> anyhow::Result<()>
         let mut taken_out =
             Session::with_options(&model(name)?, Options { threads: 1, kernels: Kernels::Float })?;
         assert_eq!(taken_out.plan().kernels, "float");
-        for picture in pictures(name)? {
-            let (expected, found) = (float.explain(&picture)?, taken_out.explain(&picture)?);
+        for image in images(name)? {
+            let (expected, found) = (float.explain(&image)?, taken_out.explain(&image)?);
             assert_eq!(expected.top(), found.top(), "{name}");
             let distance = mean_difference(expected.mask.values(), found.mask.values());
             assert!(distance <= 0.01, "{name}: maps {distance} apart");

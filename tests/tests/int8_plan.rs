@@ -1,7 +1,7 @@
 //! What runs each node of the shipped models: `Session::plan` and `comet-edge inspect --plan`.
 
-use comet_edge::engine::{KERNEL_VARIABLE, Kernels, Options, PlanReport, Session, Tier};
-use comet_edge::model::ModelFile;
+use comet_engine::model::ModelFile;
+use comet_engine::run::{KERNEL_VARIABLE, Kernels, Options, PlanReport, Session, Tier};
 use comet_tests::json::top_level_keys;
 use comet_tests::program::{Program, comet_edge};
 use comet_tests::shipped_model;

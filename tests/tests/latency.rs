@@ -1,4 +1,4 @@
-//! A live source that is faster than the network: the newest frame is answered, nothing queues, every drop is counted.
+//! A live source that is faster than the network: the newest frame is predicted, nothing queues, every drop is counted.
 
 use comet_tests::program::comet_edge;
 use comet_tests::shipped_model;
@@ -10,16 +10,16 @@ fn median(lines: &[Value], field: &str) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Whatever the machine's speed, an answer is as old as two runs of the network and the time between two frames.
+/// Whatever the machine's speed, a prediction is at most as old as two runs of the network and the time between two frames.
 #[test]
-fn answers_are_never_older_than_two_inferences_and_every_drop_is_counted() -> anyhow::Result<()> {
+fn predictions_are_never_older_than_two_inferences_and_every_drop_is_counted() -> anyhow::Result<()> {
     // The portable kernels are the slowest: on this model and these frames several of them pass in one inference.
     let words = "run --source synthetic:64x64,400,1 --live --frames 60 --check-every 0 --threads 1 --model";
     let program = comet_edge(words)?.arg(shipped_model("hands.int8.onnx")).env("COMET_EDGE_KERNEL", "scalar");
     let answer = program.run()?.succeeds()?;
     let lines = answer.json_lines()?;
     let (inference, total) = (median(&lines, "inference"), median(&lines, "total"));
-    assert!(total <= 2.0 * inference + 2.5, "inference {inference} ms, capture to answer {total} ms");
+    assert!(total <= 2.0 * inference + 2.5, "inference {inference} ms, capture to prediction {total} ms");
     let numbers: Vec<u64> = lines.iter().filter_map(|line| line["frame"].as_u64()).collect();
     assert!(numbers.is_sorted_by(|a, b| a < b) && numbers.len() == 60);
     let count = |word: &str| -> u64 {
@@ -27,10 +27,10 @@ fn answers_are_never_older_than_two_inferences_and_every_drop_is_counted() -> an
         let number = before.rsplit([' ', ',', '\n']).next().unwrap_or_default();
         number.parse().unwrap_or(0)
     };
-    let (frames, answered, dropped) = (count("frames,"), count("answered"), count("dropped"));
+    let (frames, predicted, dropped) = (count("frames,"), count("predicted"), count("dropped"));
     assert!(dropped > 0, "{}", answer.stderr);
     // One more may wait in the slot when the run ends.
-    assert!((answered + dropped..=answered + dropped + 1).contains(&frames), "{}", answer.stderr);
+    assert!((predicted + dropped..=predicted + dropped + 1).contains(&frames), "{}", answer.stderr);
     Ok(())
 }
 
@@ -40,7 +40,7 @@ fn resident(pid: u32) -> Option<u64> {
     statm.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Memory after many frames is the memory after a few. COMET_EDGE_LONG_TESTS=1 answers 100,000 of them.
+/// Memory after many frames is the memory after a few. COMET_EDGE_LONG_TESTS=1 predicts 100,000 of them.
 #[test]
 fn memory_does_not_grow_with_the_number_of_frames() -> anyhow::Result<()> {
     let frames: usize = if std::env::var_os("COMET_EDGE_LONG_TESTS").is_some() { 100_000 } else { 3_000 };

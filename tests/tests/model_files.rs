@@ -3,13 +3,13 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use comet_edge::engine::Session;
-use comet_edge::engine::proto::ModelProto;
-use comet_edge::model::{FORMAT_VERSION, MANIFEST_KEY, ModelError, ModelErrorKind, ModelFile};
-use comet_tests::fixture::{jpeg, picture};
+use comet_engine::model::{FORMAT_VERSION, MANIFEST_KEY, ModelError, ModelErrorKind, ModelFile};
+use comet_engine::run::Session;
+use comet_onnx::proto::ModelProto;
+use comet_tests::fixture::{image, jpeg};
 use comet_tests::program::comet_edge;
 use comet_tests::random::SplitMix64;
-use comet_tests::small_model::{manifest, model, sealed};
+use comet_tests::small_model::{manifest, model, with_checksum};
 use comet_tests::{repository, shipped_model};
 
 const SHIPPED: &str = "hands.int8.onnx";
@@ -32,8 +32,8 @@ fn random_bits(bytes: &[u8], count: usize) -> Vec<usize> {
     (0..count).map(|_| random.below(8 * bytes.len())).collect()
 }
 
-/// Reads a file without asking for its seal and, if `run`, runs it. A panic is the only failure.
-fn parse_unsealed(bytes: &[u8], run: bool, what: &str) -> bool {
+/// Reads a file without verifying its checksum and, if `run`, runs it. A panic is the only failure.
+fn parse_unverified(bytes: &[u8], run: bool, what: &str) -> bool {
     let attempt = || -> Result<(), ModelError> {
         let file = ModelFile::parse("damaged", bytes, false)?;
         if run {
@@ -78,17 +78,17 @@ fn every_flipped_bit_is_refused() -> anyhow::Result<()> {
 }
 
 #[test]
-fn without_its_seal_a_damaged_file_is_an_error_or_still_answers() -> anyhow::Result<()> {
+fn without_its_checksum_a_damaged_file_is_an_error_or_still_answers() -> anyhow::Result<()> {
     let mut bytes = fs::read(shipped_model(SHIPPED))?;
     for length in (1..=100).map(|part| part * bytes.len() / 101) {
-        parse_unsealed(&bytes[..length], false, &format!("a cut to {length} bytes"));
+        parse_unverified(&bytes[..length], false, &format!("a cut to {length} bytes"));
     }
     let mut accepted = 0;
     for bit in random_bits(&bytes, 300) {
         flip(&mut bytes, bit);
         // Preparing the network takes most of the time: every thirtieth is run.
         let run = accepted % 30 == 0;
-        accepted += usize::from(parse_unsealed(&bytes, run, &format!("a flip of bit {bit}")));
+        accepted += usize::from(parse_unverified(&bytes, run, &format!("a flip of bit {bit}")));
         flip(&mut bytes, bit);
     }
     assert!(accepted > 0, "most bits are weights");
@@ -96,31 +96,31 @@ fn without_its_seal_a_damaged_file_is_an_error_or_still_answers() -> anyhow::Res
 }
 
 #[test]
-fn without_its_seal_a_damaged_small_file_is_an_error_or_still_answers() {
-    let mut bytes = sealed(&model(), &manifest().to_string());
+fn without_its_checksum_a_damaged_small_file_is_an_error_or_still_answers() {
+    let mut bytes = with_checksum(&model(), &manifest().to_string());
     let (mut accepted, mut refused) = (0, 0);
     for bit in random_bits(&bytes, 1_500) {
         flip(&mut bytes, bit);
-        match parse_unsealed(&bytes, true, &format!("a flip of bit {bit}")) {
+        match parse_unverified(&bytes, true, &format!("a flip of bit {bit}")) {
             true => accepted += 1,
             false => refused += 1,
         }
         flip(&mut bytes, bit);
     }
     for length in 0..bytes.len() {
-        parse_unsealed(&bytes[..length], true, &format!("a cut to {length} bytes"));
+        parse_unverified(&bytes[..length], true, &format!("a cut to {length} bytes"));
     }
     assert!(accepted > 0 && refused > 0, "{accepted} accepted, {refused} refused");
 }
 
-/// The shipped model with another manifest, sealed again.
+/// The shipped model with another manifest and a checksum that fits.
 fn with_manifest(change: impl FnOnce(&mut serde_json::Value)) -> anyhow::Result<Vec<u8>> {
     let file = ModelFile::read(&shipped_model(SHIPPED))?;
     let proto: &ModelProto = file.proto();
     let entry = proto.metadata_props.iter().find(|entry| entry.key == MANIFEST_KEY);
     let mut manifest = serde_json::from_str(entry.map_or("", |entry| entry.value.as_str()))?;
     change(&mut manifest);
-    Ok(sealed(proto, &manifest.to_string()))
+    Ok(with_checksum(proto, &manifest.to_string()))
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_file_that_is_no_model_is_refused_in_one_plain_sentence() -> anyhow::Result<
     let files: [(&str, Vec<u8>, &str); 7] = [
         ("empty", Vec::new(), "has 0 bytes"),
         ("text", b"weights, if you please\n".to_vec(), "is no ONNX file"),
-        ("picture", jpeg(&picture(32, 32, 1))?, "is no ONNX file"),
+        ("image", jpeg(&image(32, 32, 1))?, "is no ONNX file"),
         ("zeros", vec![0; 100_000], "is no ONNX file"),
         ("toml", fs::read(repository().join("Cargo.toml"))?, "is no ONNX file"),
         ("cut", shipped[..shipped.len() / 2].to_vec(), "cut off"),
@@ -177,7 +177,7 @@ fn a_file_that_is_no_model_is_refused_in_one_plain_sentence() -> anyhow::Result<
         let file = folder.path().join(name);
         fs::write(&file, bytes)?;
         for words in
-            ["inspect", "predict picture.jpg --model", "bench --model", "run --source synthetic --model"]
+            ["inspect", "predict image.jpg --model", "bench --model", "run --source synthetic --model"]
         {
             let answer = comet_edge(words)?.arg(&file).run()?.ends_with(3)?.says(&[said, name])?;
             let errors = answer.stderr.lines().filter(|line| !line.starts_with("hint:")).count();
@@ -190,12 +190,12 @@ fn a_file_that_is_no_model_is_refused_in_one_plain_sentence() -> anyhow::Result<
 }
 
 #[test]
-fn a_file_without_a_seal_is_read_only_on_demand() -> anyhow::Result<()> {
+fn a_file_without_a_checksum_is_read_only_on_demand() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("edited.onnx");
-    let mut bytes = sealed(&model(), &manifest().to_string());
-    let seal = bytes.len() - 10;
-    bytes[seal] ^= 1;
+    let mut bytes = with_checksum(&model(), &manifest().to_string());
+    let digit = bytes.len() - 10;
+    bytes[digit] ^= 1;
     fs::write(&file, bytes)?;
     comet_edge("inspect")?.arg(&file).run()?.ends_with(3)?.says(&["--skip-hash"])?;
     let found = comet_edge("inspect --json --skip-hash")?.arg(&file).run()?.succeeds()?.json()?;

@@ -18,6 +18,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 enum Heard {
     Connect { will: Message, user: String, password: String },
     Publish(Message),
+    Subscribe(String),
     Disconnect,
 }
 
@@ -32,6 +33,8 @@ struct Message {
 struct Broker {
     port: u16,
     heard: Arc<Mutex<Vec<Heard>>>,
+    /// What a test lets the broker publish; emptied once that is done.
+    says: Arc<Mutex<Vec<Message>>>,
     /// Set by a test to break the connection off; cleared once that is done.
     cut: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
@@ -45,20 +48,22 @@ impl Broker {
         let port = listener.local_addr()?.port();
         let (heard, cut, ended) =
             (Arc::<Mutex<Vec<Heard>>>::default(), Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let says = Arc::<Mutex<Vec<Message>>>::default();
         let (hears, cuts, ends) = (Arc::clone(&heard), Arc::clone(&cut), Arc::clone(&ended));
+        let to_say = Arc::clone(&says);
         let work = move || {
             while !ends.load(Ordering::Relaxed) {
                 match listener.accept() {
                     Ok((client, _)) => {
                         // A client that breaks off may come again.
-                        let _ = serve(client, &hears, &cuts, &ends);
+                        let _ = serve(client, &hears, &to_say, &cuts, &ends);
                     }
                     Err(_) => sleep(Duration::from_millis(5)),
                 }
             }
         };
         let thread = Some(Builder::new().name("broker".into()).spawn(work)?);
-        Ok(Self { port, heard, cut, ended, thread })
+        Ok(Self { port, heard, says, cut, ended, thread })
     }
 
     fn heard(&self) -> Vec<Heard> {
@@ -102,6 +107,7 @@ impl Drop for Broker {
 fn serve(
     mut client: TcpStream,
     heard: &Mutex<Vec<Heard>>,
+    says: &Mutex<Vec<Message>>,
     cut: &AtomicBool,
     ended: &AtomicBool,
 ) -> std::io::Result<()> {
@@ -112,6 +118,9 @@ fn serve(
         if cut.swap(false, Ordering::Relaxed) || ended.load(Ordering::Relaxed) {
             return Ok(());
         }
+        for message in says.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            client.write_all(&publish(&message))?;
+        }
         let mut chunk = [0; 4096];
         match client.read(&mut chunk) {
             Ok(0) => return Ok(()),
@@ -120,11 +129,11 @@ fn serve(
             Err(error) => return Err(error),
         }
         while let Some((kind, body)) = take_packet(&mut bytes) {
-            let (event, answer) = understand(kind, &body);
+            let (event, reply) = understand(kind, &body);
             if let Some(event) = event {
                 heard.lock().unwrap_or_else(PoisonError::into_inner).push(event);
             }
-            client.write_all(&answer)?;
+            client.write_all(&reply)?;
         }
     }
 }
@@ -145,7 +154,7 @@ fn take_packet(bytes: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
     Some((packet[0], packet[at..].to_vec()))
 }
 
-/// What a packet of MQTT 3.1.1 says, and the bytes to answer with.
+/// What a packet of MQTT 3.1.1 says, and the bytes to reply with.
 fn understand(kind: u8, body: &[u8]) -> (Option<Heard>, Vec<u8>) {
     let mut rest = body;
     match kind >> 4 {
@@ -163,18 +172,34 @@ fn understand(kind: u8, body: &[u8]) -> (Option<Heard>, Vec<u8>) {
         }
         3 => {
             let topic = text(&mut rest);
-            let mut answer = Vec::new();
+            let mut reply = Vec::new();
             if kind & 0b110 != 0 {
-                answer = vec![0x40, 2, rest[0], rest[1]];
+                reply = vec![0x40, 2, rest[0], rest[1]];
                 rest = &rest[2..];
             }
             let payload = String::from_utf8_lossy(rest).into_owned();
-            (Some(Heard::Publish(Message { topic, payload, retained: kind & 1 != 0 })), answer)
+            (Some(Heard::Publish(Message { topic, payload, retained: kind & 1 != 0 })), reply)
+        }
+        8 => {
+            let number = [rest[0], rest[1]];
+            rest = &rest[2..];
+            (Some(Heard::Subscribe(text(&mut rest))), vec![0x90, 3, number[0], number[1], 1])
         }
         12 => (None, vec![0xd0, 0]),
         14 => (Some(Heard::Disconnect), Vec::new()),
         other => unreachable!("a packet of type {other}"),
     }
+}
+
+/// A packet that brings a message to a subscriber; the topic and the payload are short.
+fn publish(message: &Message) -> Vec<u8> {
+    let Message { topic, payload, retained } = message;
+    let length = 2 + topic.len() + payload.len();
+    assert!(length < 128, "{message:?}");
+    let mut packet = vec![0x30 | u8::from(*retained), length as u8, 0, topic.len() as u8];
+    packet.extend_from_slice(topic.as_bytes());
+    packet.extend_from_slice(payload.as_bytes());
+    packet
 }
 
 /// A text with its length in front of it.
@@ -204,9 +229,9 @@ fn a_broker_hears_the_state_the_sensors_the_results_and_the_end() -> anyhow::Res
     running.wait_until("two results", |_| broker.published("/result").len() >= 2)?;
     let begun = Instant::now();
     running.signal("TERM")?;
-    let answer = running.finish()?.succeeds()?;
+    let ended = running.finish()?.succeeds()?;
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-    assert!(!answer.stderr.contains("cret"), "{}", answer.stderr);
+    assert!(!ended.stderr.contains("cret"), "{}", ended.stderr);
 
     let heard = broker.heard_all();
     let status = "site/comet/front-door/status".to_owned();
@@ -237,7 +262,7 @@ fn a_broker_hears_the_state_the_sensors_the_results_and_the_end() -> anyhow::Res
 }
 
 #[test]
-fn a_broker_that_is_lost_is_found_again_and_told_once() -> anyhow::Result<()> {
+fn a_broker_that_is_lost_is_found_again_and_reported_once() -> anyhow::Result<()> {
     let broker = Broker::start()?;
     let mut running = run(broker.port)?.words("--no-discovery").spawn()?;
     running.wait_until("a result", |_| !broker.published("/result").is_empty())?;
@@ -247,8 +272,55 @@ fn a_broker_that_is_lost_is_found_again_and_told_once() -> anyhow::Result<()> {
     assert_eq!(broker.published("/status").first().map(|status| status.payload.as_str()), Some("online"));
     assert!(broker.published("/config").is_empty(), "nobody wants sensors");
     running.signal("TERM")?;
-    let answer = running.finish()?.succeeds()?.says(&["trying again", "connected again"])?;
-    assert_eq!(answer.stderr.matches("trying again").count(), 1, "{}", answer.stderr);
+    let ended = running.finish()?.succeeds()?.says(&["trying again", "connected again"])?;
+    assert_eq!(ended.stderr.matches("trying again").count(), 1, "{}", ended.stderr);
+    Ok(())
+}
+
+#[test]
+fn a_run_that_is_declared_offline_by_another_says_that_it_is_online() -> anyhow::Result<()> {
+    let broker = Broker::start()?;
+    let mut running = run(broker.port)?.words("--mqtt-topic site --camera-name door").spawn()?;
+    let topic = "site/door/status";
+    let subscribed = |broker: &Broker| broker.heard().contains(&Heard::Subscribe(topic.into()));
+    running.wait_until("a subscription to its own state", |_| subscribed(&broker))?;
+    let online = || broker.published("/status").iter().filter(|status| status.payload == "online").count();
+    running.wait_until("its state", |_| online() == 1)?;
+    // The last will of an earlier run of the same name, and a message that is none of its business.
+    for (topic, payload) in [("site/door/result", "offline"), (topic, "online"), (topic, "offline")] {
+        let message = Message { topic: topic.into(), payload: payload.into(), retained: false };
+        broker.says.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+    }
+    running.wait_until("its state again", |_| online() == 2)?;
+    assert!(broker.published("/status").iter().all(|status| status.retained && status.payload == "online"));
+    running.signal("TERM")?;
+    running.finish()?.succeeds()?;
+    broker.heard_all();
+    assert_eq!(online(), 2, "its own farewell is not contradicted");
+    Ok(())
+}
+
+#[test]
+fn names_differ_by_source_and_stay_the_same_after_a_restart() -> anyhow::Result<()> {
+    let name_of = |scene: &str| -> anyhow::Result<(String, Vec<String>)> {
+        let broker = Broker::start()?;
+        let program = comet_edge("run --live --model")?.arg(shipped_model("hands.int8.onnx")).limit(LIMIT);
+        let program = program.arg("--source").arg(scene);
+        let url = format!("mqtt://camera:secret@127.0.0.1:{}", broker.port);
+        let mut running = program.arg("--mqtt").arg(url).spawn()?;
+        running.wait_until("the sensors", |_| broker.published("/config").len() == 5)?;
+        running.signal("TERM")?;
+        running.finish()?.succeeds()?;
+        let status = broker.published("/status").first().map(|status| status.topic.clone());
+        let sensors = broker.published("/config");
+        let ids = sensors.iter().map(|sensor| Ok(json(sensor)?["unique_id"].to_string()));
+        Ok((status.unwrap_or_default(), ids.collect::<anyhow::Result<_>>()?))
+    };
+    let (one, other) = (name_of("synthetic:64x64,20,1")?, name_of("synthetic:64x64,20,2")?);
+    assert_ne!(one.0, other.0);
+    assert!(one.1.iter().all(|id| !other.1.contains(id)), "{one:?} {other:?}");
+    assert!(one.0.starts_with("comet-edge/") && one.0.contains("synthetic"), "{}", one.0);
+    assert_eq!(name_of("synthetic:64x64,20,1")?, one);
     Ok(())
 }
 
@@ -256,14 +328,14 @@ fn a_broker_that_is_lost_is_found_again_and_told_once() -> anyhow::Result<()> {
 fn no_broker_holds_up_no_run() -> anyhow::Result<()> {
     // Nobody listens at a port that was just given back.
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let answer = run(port)?.words("--frames 5").run()?.succeeds()?.says(&["127.0.0.1", "trying again"])?;
-    assert_eq!(answer.json_lines()?.len(), 5);
-    assert!(!answer.stderr.contains("cret"), "{}", answer.stderr);
+    let ended = run(port)?.words("--frames 5").run()?.succeeds()?.says(&["127.0.0.1", "trying again"])?;
+    assert_eq!(ended.json_lines()?.len(), 5);
+    assert!(!ended.stderr.contains("cret"), "{}", ended.stderr);
     Ok(())
 }
 
 #[test]
-fn an_address_that_cannot_be_used_is_refused_without_telling_the_password() -> anyhow::Result<()> {
+fn an_address_that_cannot_be_used_is_refused_without_showing_the_password() -> anyhow::Result<()> {
     for (address, said) in [
         ("mqtts://camera:secret@broker", "without TLS"),
         ("broker:1883", "mqtt://"),
@@ -271,9 +343,9 @@ fn an_address_that_cannot_be_used_is_refused_without_telling_the_password() -> a
         ("mqtt://camera:secret@", "host"),
     ] {
         let program = comet_edge("run --source synthetic --frames 1 --mqtt")?.arg(address);
-        let answer = program.run()?.ends_with(2)?.says(&[said])?;
-        assert!(!answer.stderr.contains("secret"), "{}", answer.stderr);
-        assert_eq!(answer.stdout, "");
+        let ended = program.run()?.ends_with(2)?.says(&[said])?;
+        assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+        assert_eq!(ended.stdout, "");
     }
     Ok(())
 }

@@ -6,9 +6,9 @@
 use std::hint::black_box;
 
 use allocation_counter::measure;
-use comet_edge::engine::{Kernels, Options, Session, Tier};
-use comet_edge::model::ModelFile;
-use comet_tests::fixture::picture;
+use comet_engine::model::ModelFile;
+use comet_engine::run::{Kernels, Options, Session, Tier};
+use comet_tests::fixture::image;
 use comet_tests::shipped_model;
 
 const WARM_UP: usize = 2;
@@ -23,11 +23,11 @@ fn the_counter_counts() {
     assert_eq!((none.count_total, one.count_total), (0, 1));
 }
 
-/// Allocations of the calling thread over [`FRAMES`] frames, each of another picture.
+/// Allocations of the calling thread over [`FRAMES`] frames, each of another image.
 fn allocations(file: &str, options: Options) -> anyhow::Result<u64> {
     let model = ModelFile::read(&shipped_model(file))?;
     let mut session = Session::with_options(&model, options)?;
-    let tensor = |number: usize| session.preprocess().tensor(&picture(80, 60, number as u8));
+    let tensor = |number: usize| session.preprocess().tensor(&image(80, 60, number as u8));
     let tensors: Vec<Vec<f32>> = (0..WARM_UP + FRAMES).map(tensor).collect();
     let (mut mask, mut logits) = (Vec::new(), Vec::new());
     for tensor in &tensors[..WARM_UP] {

@@ -1,8 +1,8 @@
 //! Quantized graphs that are valid and unusual: whatever integer kernels take over must mean what the operators say.
 //! Each is a small change of a file from another quantizer, and is held against tract without our kernels.
 
-use comet_edge::engine::proto::{GraphProto, ModelProto};
-use comet_edge::engine::{Kernels, Options, PlanReport, Session};
+use comet_engine::run::{Kernels, Options, PlanReport, Session};
+use comet_onnx::proto::{GraphProto, ModelProto};
 use comet_tests::closeness::{largest_difference, mean_difference};
 use comet_tests::foreign::{golden, parse, proto};
 use comet_tests::small_model::{floats, int, integers, ints, node, text, value};
@@ -30,8 +30,8 @@ fn distance(what: &str, proto: &ModelProto) -> anyhow::Result<(f32, f32, PlanRep
     let session = |kernels| Session::with_options(&model, Options { threads: 1, kernels });
     let (mut ours, mut tract) = (session(Kernels::Auto)?, session(Kernels::Tract)?);
     let (mut map, mut logits) = (0f32, 0f32);
-    for picture in &golden.pictures {
-        let (ours, tract) = (ours.explain(picture)?, tract.explain(picture)?);
+    for image in &golden.images {
+        let (ours, tract) = (ours.explain(image)?, tract.explain(image)?);
         anyhow::ensure!(ours.is_valid() && tract.is_valid(), "{what}: an answer that is none");
         map = map.max(mean_difference(ours.mask.values(), tract.mask.values()));
         logits = logits.max(largest_difference(&ours.logits, &tract.logits) / golden.logit_step);
@@ -213,15 +213,15 @@ fn resizes_mean_what_they_say() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// A graph that does not look at its picture: everything in it is known beforehand.
+/// A graph that does not look at its image: everything in it is known beforehand.
 #[test]
 fn a_graph_of_constants_answers_as_in_tract() -> anyhow::Result<()> {
     let mut proto = proto(WHOLE)?;
     let graph = proto.graph.get_or_insert_default();
     let pixels: Vec<f32> = (0..3 * 32 * 32).map(|pixel| (pixel % 37) as f32 / 20.0 - 1.0).collect();
-    graph.initializer.push(floats("picture", &[1, 3, 32, 32], &pixels));
-    graph.value_info.push(value("picture", &[1, 3, 32, 32]));
-    rewire(graph, "image", "picture");
+    graph.initializer.push(floats("photo", &[1, 3, 32, 32], &pixels));
+    graph.value_info.push(value("photo", &[1, 3, 32, 32]));
+    rewire(graph, "image", "photo");
     let (map, logits, _) = distance("constants", &proto)?;
     assert!(map <= MAP_MAE && logits <= LOGIT_STEPS, "maps {map} apart, logits {logits} steps");
     Ok(())

@@ -1,11 +1,11 @@
-//! What is shipped: models, their sums, their reference sets, and the texts around them.
+//! What is shipped: models, their checksums, their reference sets, and the texts around them.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use comet_edge::explain::ReferenceSet;
-use comet_edge::model::{ModelFile, Precision, sha256_hex};
+use comet_engine::explain::ReferenceSet;
+use comet_engine::model::{ModelFile, Precision, sha256_hex};
 use comet_tests::fixture::entries;
 use comet_tests::program::comet_edge;
 use comet_tests::{repository, shipped_model};
@@ -13,11 +13,12 @@ use comet_tests::{repository, shipped_model};
 const SHIPPED: [&str; 2] = ["hands", "plants"];
 
 #[test]
-fn the_sums_are_those_of_the_files_and_no_model_is_without_one() -> anyhow::Result<()> {
+fn the_checksums_are_those_of_the_files_and_no_model_is_without_one() -> anyhow::Result<()> {
     let text = fs::read_to_string(shipped_model("SHA256SUMS"))?;
     let mut summed = BTreeSet::new();
     for line in text.lines() {
-        let (sum, name) = line.split_once("  ").ok_or_else(|| anyhow::anyhow!("'{line}' is no sum"))?;
+        let (sum, name) =
+            line.split_once("  ").ok_or_else(|| anyhow::anyhow!("'{line}' is not a checksum and a name"))?;
         let path = shipped_model(name.trim_start_matches("models/"));
         assert_eq!(sha256_hex(&fs::read(&path)?), sum, "{}", path.display());
         summed.insert(path);
@@ -33,14 +34,14 @@ fn the_sums_are_those_of_the_files_and_no_model_is_without_one() -> anyhow::Resu
 }
 
 #[test]
-fn the_shipped_models_answer_as_their_float_parents_did() -> anyhow::Result<()> {
+fn the_shipped_models_predict_as_their_float_parents_did() -> anyhow::Result<()> {
     for name in SHIPPED {
         let calib = repository().join("calib").join(name);
         let verify = comet_edge("verify --json --model")?.arg(shipped_model(&format!("{name}.int8.onnx")));
         let found = verify.arg("--calib").arg(&calib).run()?.succeeds()?.json()?;
         assert_eq!(found["pass"], true, "{found}");
         assert!(found["n"].as_u64() >= Some(32), "{name}: {}", found["n"]);
-        // Limits that everything keeps would hold nothing back.
+        // Limits that every model keeps would hold nothing back.
         assert!(found["limits"]["max_mask_mae"].as_f64() <= Some(0.05), "{name}: {}", found["limits"]);
         assert!(found["limits"]["min_agreement"].as_f64() >= Some(90.0), "{name}: {}", found["limits"]);
         assert!(found["limits"]["min_mask_iou_p5"].as_f64() > Some(0.0), "{name}: {}", found["limits"]);
@@ -49,12 +50,12 @@ fn the_shipped_models_answer_as_their_float_parents_did() -> anyhow::Result<()> 
 }
 
 #[test]
-fn the_shipped_models_say_where_they_come_from() -> anyhow::Result<()> {
+fn the_shipped_models_record_where_they_come_from() -> anyhow::Result<()> {
     for name in SHIPPED {
         let model = ModelFile::read(&shipped_model(&format!("{name}.int8.onnx")))?;
         let manifest = model.manifest();
         assert_eq!((manifest.name.as_str(), manifest.precision), (name, Precision::Int8));
-        let fidelity = manifest.fidelity.as_ref().expect("it was held against its parent");
+        let fidelity = manifest.fidelity.as_ref().expect("it was compared with its parent");
         let limits = manifest.limits.expect("by these limits");
         assert_eq!(limits.misses(fidelity), Vec::<String>::new());
         let metrics = manifest.metrics.as_ref().expect("it was measured");
@@ -80,12 +81,12 @@ fn no_file_names_a_folder_of_the_machine_that_it_was_made_on() -> anyhow::Result
         return Ok(());
     };
     if !listed.status.success() {
-        eprintln!("not tried: this is no checkout");
+        eprintln!("not tried: this is not a git checkout");
         return Ok(());
     }
     // Put together here, so that this file does not hold them.
     let folders = ["work", "root"].map(|name| format!("/{name}/"));
-    // Only where a path begins: "build/tmp/x" is none of them.
+    // Only where a path begins, which "build/tmp/x" does not.
     let begins = |byte: Option<&u8>| {
         byte.is_none_or(|byte| !byte.is_ascii_alphanumeric() && !b"._-$}/".contains(byte))
     };

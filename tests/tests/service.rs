@@ -1,4 +1,4 @@
-//! `comet-edge run` under a service manager: what it is told through `NOTIFY_SOCKET`, and when.
+//! `comet-edge run` under a service manager: what is sent to `NOTIFY_SOCKET`, and when.
 
 use std::cell::RefCell;
 use std::os::unix::net::UnixDatagram;
@@ -56,7 +56,8 @@ fn ends_in_order(running: Running, manager: &Manager) -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_run_is_ready_after_an_answer_alive_while_it_answers_and_says_when_it_stops() -> anyhow::Result<()> {
+fn a_run_is_ready_after_a_prediction_alive_while_it_predicts_and_reports_when_it_stops() -> anyhow::Result<()>
+{
     let manager = Manager::start()?;
     let mut running = manager.run("--source synthetic:64x64,20,1 --live")?.spawn()?;
     running.wait_until("three signs of life", |_| manager.count("WATCHDOG=1") >= 3)?;
@@ -64,9 +65,9 @@ fn a_run_is_ready_after_an_answer_alive_while_it_answers_and_says_when_it_stops(
     let place = |line: &str| lines.iter().position(|other| other == line);
     assert!(place("READY=1").is_some() && place("READY=1") < place("WATCHDOG=1"), "{lines:?}");
     assert_eq!(manager.count("READY=1"), 1);
-    let told = |words: &str| lines.iter().any(|line| line.starts_with("STATUS=") && line.contains(words));
-    assert!(told("answers a second from synthetic"), "{lines:?}");
-    assert!(!running.stdout().is_empty(), "it was ready before it answered");
+    let reported = |words: &str| lines.iter().any(|line| line.starts_with("STATUS=") && line.contains(words));
+    assert!(reported("predictions a second from synthetic"), "{lines:?}");
+    assert!(!running.stdout().is_empty(), "it was ready before its first prediction");
     ends_in_order(running, &manager)
 }
 
@@ -83,7 +84,7 @@ fn a_source_that_gives_nothing_is_never_ready() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_reload_is_told_from_its_beginning_to_its_end() -> anyhow::Result<()> {
+fn a_reload_is_reported_from_its_beginning_to_its_end() -> anyhow::Result<()> {
     let manager = Manager::start()?;
     let mut running = manager.run("--source synthetic:64x64,20,1 --live")?.spawn()?;
     running.wait_until("readiness", |_| manager.count("READY=1") == 1)?;

@@ -2,30 +2,30 @@
 
 use std::fs;
 
-use comet_edge::engine::proto::ModelProto;
+use comet_onnx::proto::ModelProto;
 use comet_tests::program::{Answer, Program, comet_edge};
-use comet_tests::small_model::{floats, manifest, model, sealed};
+use comet_tests::small_model::{floats, manifest, model, with_checksum};
 use comet_tests::{repository, shipped_model};
 use serde_json::Value;
 
-/// `comet-edge run` with the shipped model on its own calibration pictures.
+/// `comet-edge run` with the shipped model on its own calibration images.
 fn run(words: &str) -> anyhow::Result<Program> {
-    let pictures = repository().join("calib/hands/images/*/*.png");
+    let images = repository().join("calib/hands/images/*/*.png");
     let program = comet_edge("run --model")?.arg(shipped_model("hands.int8.onnx"));
-    Ok(program.words("--source").arg(pictures).words(words))
+    Ok(program.words("--source").arg(images).words(words))
 }
 
 fn lines(program: &Program) -> anyhow::Result<Vec<Value>> {
     program.run()?.succeeds()?.json_lines()
 }
 
-/// Answers of a model that was changed by `change`, sealed as whoever writes files can.
+/// Answers of a model that was changed by `change`, with a checksum that is right, as whoever writes files can make it.
 fn answer_of(change: impl FnOnce(&mut ModelProto)) -> anyhow::Result<Answer> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("changed.onnx");
     let mut model = model();
     change(&mut model);
-    fs::write(&file, sealed(&model, &manifest().to_string()))?;
+    fs::write(&file, with_checksum(&model, &manifest().to_string()))?;
     let program = comet_edge("run --source synthetic:64x64,0,1,8 --check-every 2 --model")?.arg(&file);
     program.run()?.succeeds()
 }
@@ -38,7 +38,7 @@ fn set(model: &mut ModelProto, name: &str, values: &[f32]) {
 }
 
 #[test]
-fn every_nth_answer_is_checked_and_the_checks_say_who_judged() -> anyhow::Result<()> {
+fn every_nth_prediction_is_checked_and_the_checks_name_the_judge() -> anyhow::Result<()> {
     let lines = lines(&run("--check-every 3 --frames 9")?)?;
     let checked: Vec<bool> = lines.iter().map(|line| line.get("checks").is_some()).collect();
     assert_eq!(checked, [true, false, false, true, false, false, true, false, false]);
@@ -48,11 +48,18 @@ fn every_nth_answer_is_checked_and_the_checks_say_who_judged() -> anyhow::Result
     assert!(checks.get("drift").is_none());
     let iou = checks["stability"]["iou"].as_f64().unwrap_or(-1.0);
     assert!((0.0..=1.0).contains(&iou), "{checks}");
+    let cut = checks["cut"]["probability"].as_f64().unwrap_or(-1.0);
+    assert!((0.0..=1.0).contains(&cut), "{checks}");
+    for line in lines.iter().filter(|line| line.get("checks").is_some()) {
+        let flagged =
+            line["flags"].as_array().is_some_and(|flags| flags.contains(&"class_changes_at_contour".into()));
+        assert_eq!(line["checks"]["cut"]["same_class"], !flagged, "{line}");
+    }
     Ok(())
 }
 
 #[test]
-fn checks_can_be_turned_off_and_change_no_answer() -> anyhow::Result<()> {
+fn checks_can_be_turned_off_and_change_no_prediction() -> anyhow::Result<()> {
     let with = lines(&run("--check-every 1 --frames 6")?)?;
     let without = lines(&run("--check-every 0 --frames 6")?)?;
     assert!(without.iter().all(|line| line.get("checks").is_none()));
@@ -63,7 +70,7 @@ fn checks_can_be_turned_off_and_change_no_answer() -> anyhow::Result<()> {
 }
 
 #[test]
-fn drift_is_measured_against_the_reference_and_another_model_is_none() -> anyhow::Result<()> {
+fn drift_is_measured_against_the_reference_and_another_model_is_not_a_reference() -> anyhow::Result<()> {
     let same = shipped_model("hands.int8.onnx");
     let lines = lines(&run("--check-every 2 --frames 4 --reference")?.arg(&same))?;
     let drift = &lines[0]["checks"]["drift"];
@@ -86,7 +93,7 @@ fn a_class_that_is_not_probable_enough_is_withheld_and_the_scores_are_not() -> a
 }
 
 #[test]
-fn smoothed_answers_say_so_and_begin_with_the_first_frames_own() -> anyhow::Result<()> {
+fn smoothed_predictions_are_marked_and_begin_with_the_first_frames_own() -> anyhow::Result<()> {
     let plain = lines(&run("--frames 5")?)?;
     let smoothed = lines(&run("--smooth=0.3 --frames 5")?)?;
     assert!(plain.iter().all(|line| line.get("smoothed").is_none()));
@@ -101,7 +108,7 @@ fn smoothed_answers_say_so_and_begin_with_the_first_frames_own() -> anyhow::Resu
 }
 
 #[test]
-fn maps_that_show_nothing_or_everything_are_flagged_and_still_answered() -> anyhow::Result<()> {
+fn maps_that_show_nothing_or_everything_are_flagged_and_still_have_a_class() -> anyhow::Result<()> {
     for (bias, flag) in [(-40.0, "empty_map"), (40.0, "full_map")] {
         let answer = answer_of(|model| set(model, "bias", &[bias]))?;
         for line in answer.json_lines()? {
@@ -113,7 +120,7 @@ fn maps_that_show_nothing_or_everything_are_flagged_and_still_answered() -> anyh
 }
 
 #[test]
-fn numbers_that_are_none_never_become_a_confident_label() -> anyhow::Result<()> {
+fn values_that_are_not_finite_never_become_a_confident_label() -> anyhow::Result<()> {
     // Finite weights whose sum is not: a file with NaN in it is refused before it runs. One of the two classes overflows,
     // whichever way the mean colour points.
     let answer = answer_of(|model| {
@@ -136,7 +143,7 @@ fn checks_that_fail_again_and_again_raise_one_alarm() -> anyhow::Result<()> {
     let mut model = model();
     set(&mut model, "bias", &[-40.0]);
     set(&mut model, "class_bias", &[0.0, 5.0]);
-    fs::write(&file, sealed(&model, &manifest().to_string()))?;
+    fs::write(&file, with_checksum(&model, &manifest().to_string()))?;
     let program = comet_edge("run --source synthetic:64x64,0,1,40 --check-every 1 --model")?.arg(&file);
     let answer =
         program.run()?.succeeds()?.says(&["alarm: the class is recognised in what the map leaves out"])?;

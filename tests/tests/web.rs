@@ -1,4 +1,4 @@
-//! The live page, as a client on the network sees it: what it answers, what it refuses, and that no client harms a run.
+//! The live page, as a client on the network sees it: what it serves, what it refuses, and that no client harms a run.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -22,8 +22,8 @@ struct Page {
     port: u16,
 }
 
-/// One answer; the names of headers are in lower case.
-struct Answer {
+/// One reply; the names of headers are in lower case.
+struct Reply {
     status: u16,
     head: String,
     body: Vec<u8>,
@@ -62,25 +62,25 @@ impl Page {
     }
 
     /// Sends `request` as it is and reads to the end of the connection.
-    fn send(&self, request: &str) -> anyhow::Result<Answer> {
+    fn send(&self, request: &str) -> anyhow::Result<Reply> {
         let mut stream = self.connect()?;
         stream.write_all(request.as_bytes())?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes)?;
-        Answer::parse(&bytes).with_context(|| format!("{request:?} was answered with {bytes:?}"))
+        Reply::parse(&bytes).with_context(|| format!("{request:?} was followed by {bytes:?}"))
     }
 
-    fn ask(&self, method: &str, path: &str, headers: &str) -> anyhow::Result<Answer> {
+    fn ask(&self, method: &str, path: &str, headers: &str) -> anyhow::Result<Reply> {
         let request =
             format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
         self.send(&request)
     }
 
-    fn get(&self, path: &str) -> anyhow::Result<Answer> {
+    fn get(&self, path: &str) -> anyhow::Result<Reply> {
         self.ask("GET", path, "")
     }
 
-    /// Begins a request whose answer has no end.
+    /// Begins a request whose reply has no end.
     fn watch(&self, path: &str) -> anyhow::Result<TcpStream> {
         let mut stream = self.connect()?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
@@ -101,7 +101,7 @@ impl Page {
     }
 }
 
-impl Answer {
+impl Reply {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
@@ -142,14 +142,14 @@ fn count(bytes: &[u8], word: &str) -> usize {
 }
 
 #[test]
-fn every_path_answers_with_its_type_and_tells_browsers_what_they_may_do() -> anyhow::Result<()> {
+fn every_path_has_its_type_and_says_what_browsers_may_do() -> anyhow::Result<()> {
     let page = open(SCENE)?;
     page.wait_for_a_frame()?;
     for (path, kind, begins) in [
         ("/", "text/html", "<!doctype html>"),
         ("/page.css", "text/css", "/*"),
         ("/page.js", "text/javascript", "//"),
-        ("/picture.js", "text/javascript", "//"),
+        ("/image.js", "text/javascript", "//"),
         ("/panels.js", "text/javascript", "//"),
         ("/colours.js", "text/javascript", "//"),
         ("/favicon.svg", "image/svg+xml", "<svg"),
@@ -158,20 +158,20 @@ fn every_path_answers_with_its_type_and_tells_browsers_what_they_may_do() -> any
         ("/healthz", "application/json", "{"),
         ("/metrics", "text/plain", "#"),
     ] {
-        let answer = page.get(path)?;
-        assert_eq!(answer.status, 200, "{path}");
-        assert!(answer.header("content-type").starts_with(kind), "{path}: {}", answer.head);
-        assert!(answer.text().starts_with(begins), "{path}");
-        assert!(answer.header("content-security-policy").contains("default-src 'none'"), "{path}");
-        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
-        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        let reply = page.get(path)?;
+        assert_eq!(reply.status, 200, "{path}");
+        assert!(reply.header("content-type").starts_with(kind), "{path}: {}", reply.head);
+        assert!(reply.text().starts_with(begins), "{path}");
+        assert!(reply.header("content-security-policy").contains("default-src 'none'"), "{path}");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(reply.header("cache-control"), "no-store", "{path}");
         assert_eq!(page.ask("HEAD", path, "")?.body, b"", "{path}");
     }
     for path in ["/frame.jpg", "/frame.jpg?n=18446744073709551615", "/snapshot.jpg"] {
-        let answer = page.get(path)?;
-        assert_eq!((answer.status, answer.header("content-type")), (200, "image/jpeg"), "{path}");
-        let picture = image::load_from_memory(&answer.body)?;
-        assert_eq!((picture.width(), picture.height()), (160, 120), "{path}");
+        let reply = page.get(path)?;
+        assert_eq!((reply.status, reply.header("content-type")), (200, "image/jpeg"), "{path}");
+        let image = image::load_from_memory(&reply.body)?;
+        assert_eq!((image.width(), image.height()), (160, 120), "{path}");
     }
     assert!(page.get("/snapshot.jpg")?.header("content-disposition").starts_with("attachment"));
 
@@ -201,7 +201,7 @@ fn metrics_are_lines_of_a_name_and_a_number() -> anyhow::Result<()> {
 }
 
 #[test]
-fn events_bring_answers_with_their_maps_and_the_state_of_the_run() -> anyhow::Result<()> {
+fn events_bring_predictions_with_their_maps_and_the_state_of_the_run() -> anyhow::Result<()> {
     let page = open(SCENE)?;
     let mut stream = page.watch("/events")?;
     let read =
@@ -212,22 +212,22 @@ fn events_bring_answers_with_their_maps_and_the_state_of_the_run() -> anyhow::Re
         let (_, rest) = text.split_once(&format!("event: {name}\ndata: ")).context(name.to_owned())?;
         Ok(serde_json::from_str(rest.split_once("\n\n").context("not whole")?.0)?)
     };
-    let answer = data("answer")?;
+    let prediction = data("answer")?;
     // The beginning of every PNG in Base64.
-    assert!(answer["mask"].as_str().is_some_and(|mask| mask.starts_with("iVBORw0KGgo")));
-    assert_eq!(answer["size"], serde_json::json!([160, 120]));
-    assert_eq!(answer["region"].as_array().map(Vec::len), Some(4));
-    let number = answer["record"]["frame"].as_u64().context("no frame number")?;
-    assert!(answer["record"]["scores"].is_array());
+    assert!(prediction["mask"].as_str().is_some_and(|mask| mask.starts_with("iVBORw0KGgo")));
+    assert_eq!(prediction["size"], serde_json::json!([160, 120]));
+    assert_eq!(prediction["region"].as_array().map(Vec::len), Some(4));
+    let number = prediction["record"]["frame"].as_u64().context("no frame number")?;
+    assert!(prediction["record"]["scores"].is_array());
     assert!(data("state")?["counts"]["captured"].is_number());
-    // A frame that was just told is still there; one of long ago is not, and the newest takes its place.
+    // A frame that was just reported is still there; one of long ago is not, and the newest takes its place.
     let newest = page.get("/frame.jpg?n=0")?;
     assert!(newest.header("x-frame").parse::<u64>()? >= number);
     Ok(())
 }
 
 #[test]
-fn a_stream_is_made_of_whole_pictures() -> anyhow::Result<()> {
+fn a_stream_is_made_of_whole_images() -> anyhow::Result<()> {
     let page = open(SCENE)?;
     let mut stream = page.connect()?;
     // HTTP/1.0 has no chunks, so that the parts stand as they are.
@@ -243,8 +243,8 @@ fn a_stream_is_made_of_whole_pictures() -> anyhow::Result<()> {
         let length: usize = String::from_utf8_lossy(line).parse()?;
         let begin = start + line.len() + 4;
         let jpeg = rest.get(begin..begin + length).context("cut off")?;
-        let picture = image::load_from_memory(jpeg)?;
-        assert_eq!((picture.width(), picture.height()), (160, 120));
+        let image = image::load_from_memory(jpeg)?;
+        assert_eq!((image.width(), image.height()), (160, 120));
         rest = &rest[begin + length..];
     }
     Ok(())
@@ -267,9 +267,9 @@ fn requests_under_other_names_paths_and_methods_are_refused() -> anyhow::Result<
         assert_eq!(with_host(&format!("Host: {host}\r\n"))?.status, 200, "{host}");
     }
     for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example"] {
-        let answer = with_host(&format!("Host: {host}\r\n"))?;
-        assert_eq!(answer.status, 403, "{host}");
-        assert!(answer.text().contains("--http-host"), "{}", answer.text());
+        let reply = with_host(&format!("Host: {host}\r\n"))?;
+        assert_eq!(reply.status, 403, "{host}");
+        assert!(reply.text().contains("--http-host"), "{}", reply.text());
     }
     assert_eq!(with_host("")?.status, 400);
     assert_eq!(with_host("Host: localhost\r\nHost: evil.example\r\n")?.status, 400);
@@ -330,12 +330,12 @@ fn headers_that_are_slow_or_endless_cost_their_own_connection_only() -> anyhow::
 
     let mut long = page.connect()?;
     let endless = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "a".repeat(1 << 20));
-    // The server may hang up while this is written, and its answer can get lost with the connection.
+    // The server may hang up while this is written, and its reply can get lost with the connection.
     let _ = long.write_all(endless.as_bytes());
-    let mut answer = Vec::new();
-    let _read = long.read_to_end(&mut answer);
-    if let Some(answer) = Answer::parse(&answer) {
-        assert!([400, 414, 431].contains(&answer.status), "{}", answer.head);
+    let mut reply = Vec::new();
+    let _read = long.read_to_end(&mut reply);
+    if let Some(reply) = Reply::parse(&reply) {
+        assert!([400, 414, 431].contains(&reply.status), "{}", reply.head);
     }
     assert_eq!(page.get("/healthz")?.status, 200);
 
@@ -370,7 +370,7 @@ fn other_machines_need_a_token() -> anyhow::Result<()> {
 
     assert_eq!(page.get("/?token=wrong")?.status, 401);
     let welcome = page.get(&format!("/?token={TOKEN}"))?;
-    assert_eq!((welcome.status, welcome.header("location")), (303, "/"));
+    assert_eq!((welcome.status, welcome.header("location")), (303, "./"));
     let cookie = welcome.header("set-cookie");
     assert!(cookie.contains("httponly") && cookie.contains("samesite=strict") && !cookie.contains(TOKEN));
     let pair = cookie.split(';').next().unwrap_or_default();
@@ -387,16 +387,16 @@ fn a_client_that_never_reads_is_dropped_and_another_sees_every_moment() -> anyho
     let stuck = page.watch("/stream.mjpg")?;
     let mut reader = page.watch("/stream.mjpg")?;
     let begun = Instant::now();
-    let mut pictures = 0;
+    let mut images = 0;
     let mut longest = Duration::ZERO;
     while page.client_drops()? == 0 {
         ensure!(begun.elapsed() < Duration::from_secs(40), "it was not dropped");
         let waiting = Instant::now();
-        pictures += count(&read_until(&mut reader, |read| read.len() > 200_000)?, "Content-Type: image/jpeg");
+        images += count(&read_until(&mut reader, |read| read.len() > 200_000)?, "Content-Type: image/jpeg");
         longest = longest.max(waiting.elapsed());
     }
     assert!(begun.elapsed() > Duration::from_secs(8), "dropped after {:?}", begun.elapsed());
-    assert!(pictures > 30 && longest < Duration::from_secs(5), "{pictures} pictures, {longest:?}");
+    assert!(images > 30 && longest < Duration::from_secs(5), "{images} images, {longest:?}");
     drop(stuck);
     Ok(())
 }
@@ -439,7 +439,7 @@ fn a_run_with_open_streams_ends_at_once() -> anyhow::Result<()> {
     }
     let begun = Instant::now();
     page.running.signal("TERM")?;
-    page.running.finish()?.succeeds()?.says(&["answered"])?;
+    page.running.finish()?.succeeds()?.says(&["predicted"])?;
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     Ok(())
 }
@@ -456,11 +456,11 @@ fn two_hundred_clients_cost_no_memory_and_the_run_goes_on() -> anyhow::Result<()
     let measure = || -> anyhow::Result<(f64, u64, u64)> {
         let state = page.get("/api/state")?.json()?;
         let p95 = state["inference_ms"]["p95"].as_f64().context("no p95")?;
-        let answered = state["counts"]["inferred"].as_u64().context("no count")?;
-        Ok((p95, resident_kib(page.running.id())?, answered))
+        let predicted = state["counts"]["inferred"].as_u64().context("no count")?;
+        Ok((p95, resident_kib(page.running.id())?, predicted))
     };
     std::thread::sleep(seconds);
-    let (alone, memory_alone, answered_alone) = measure()?;
+    let (alone, memory_alone, predicted_alone) = measure()?;
     let clients: Vec<TcpStream> = (0..200).filter_map(|_| page.watch("/stream.mjpg").ok()).collect();
     let (mut reading, silent): (Vec<_>, Vec<_>) =
         clients.into_iter().enumerate().partition(|(number, _)| number % 2 == 0);
@@ -472,13 +472,13 @@ fn two_hundred_clients_cost_no_memory_and_the_run_goes_on() -> anyhow::Result<()
     }
     drop((reading, silent));
     std::thread::sleep(Duration::from_secs(1));
-    let (crowded, memory_crowded, answered) = measure()?;
+    let (crowded, memory_crowded, predicted) = measure()?;
     eprintln!(
         "p95 {alone:.2} ms alone, {crowded:.2} ms with clients; {memory_alone} and {memory_crowded} KiB"
     );
     assert!(memory_crowded < memory_alone + 32 * 1024, "{memory_alone} KiB became {memory_crowded} KiB");
-    // Half of the 30 frames a second that the source gives is what a busy machine still answers.
-    assert!(answered - answered_alone > 15 * seconds.as_secs(), "{answered_alone}, then {answered} answers");
+    // Half of the 30 frames a second that the source gives is what a busy machine still predicts.
+    assert!(predicted - predicted_alone > 15 * seconds.as_secs(), "{predicted_alone}, then {predicted}");
     Ok(())
 }
 

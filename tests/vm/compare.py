@@ -16,7 +16,7 @@ COMPARED = ["class", "index", "probability", "scores", "mask"]
 
 
 def frame(name):
-    """The frame that an input belongs to: the board names it after the camera, the host after the frame's picture."""
+    """The frame that an input belongs to: the board names it after the camera, the host after the frame's image."""
     return Path(name).name.removesuffix(".input.f32").removesuffix(".frame")
 
 

@@ -1,4 +1,4 @@
-//! Time of the kernels on every tier of this processor, on one thread, at shapes of ResNet-18 and LR-ASPP for pictures
+//! Time of the kernels on every tier of this processor, on one thread, at shapes of ResNet-18 and LR-ASPP for images
 //! of 224x224 pixels. Elements are multiplications for convolutions, values of the output for everything else.
 //!
 //! `cargo bench -p comet-kernels -- depthwise` runs those with this word in their names.
@@ -11,8 +11,8 @@ mod random;
 use std::time::Duration;
 
 use comet_kernels::{
-    Add, ChannelScale, Compose, Conv, ConvShape, Depthwise, Halo, Layout, MaxPool, Pool, Quantization,
-    Quantize, Resize, Table, Target, Tier,
+    Add, ChannelScale, Compose, Conv, ConvShape, ConvSpec, Depthwise, Halo, Layout, MaxPool, Pool,
+    Quantization, Quantize, Resize, Table, Target, Tier,
 };
 use criterion::{Criterion, Throughput};
 
@@ -107,8 +107,8 @@ impl Layer {
         };
         let [height, width] = shape.output(side, side).unwrap();
         let output = plain(to, height, width);
-        // Pictures have a layout of their own.
-        let layout = if from == 3 { Layout::picture } else { Layout::new };
+        // Images have a layout of their own.
+        let layout = if from == 3 { Layout::image } else { Layout::new };
         let input = layout(from, side, side, padding).unwrap();
 
         let random = &mut Random::new(SEED);
@@ -117,21 +117,27 @@ impl Layer {
         // Without -128, which sends one tier to the reference code.
         let weights: Vec<i8> = (0..to * each).map(|_| random.integer(-127..=127) as i8).collect();
         let (bias, factors) = (vec![0; to], vec![1e-4; to]);
+        let spec = ConvSpec {
+            shape,
+            input,
+            zero_point: ZERO_POINT,
+            weights: &weights,
+            bias: &bias,
+            multipliers: &factors,
+            output,
+            target: BYTES,
+        };
         let pool = &Pool::new(1).unwrap();
         let (name, count) = (self.name(), to * each * height * width);
         if self.depthwise {
             each_tier(criterion, &name, count, |tier| {
-                let conv =
-                    Depthwise::new(tier, &shape, input, ZERO_POINT, &weights, &bias, &factors, output, BYTES)
-                        .unwrap();
+                let conv = Depthwise::new(tier, &spec).unwrap();
                 let mut target = vec![0; output.len()];
                 move || conv.run(pool, bytes, &mut target).unwrap()
             });
         } else {
             each_tier(criterion, &name, count, |tier| {
-                let conv =
-                    Conv::new(tier, &shape, input, ZERO_POINT, &weights, &bias, &factors, output, BYTES)
-                        .unwrap();
+                let conv = Conv::new(tier, &spec).unwrap();
                 let mut target = vec![0; output.len()];
                 move || conv.run(pool, bytes, &mut target).unwrap()
             });
@@ -156,9 +162,9 @@ fn plain(channels: usize, height: usize, width: usize) -> Layout {
     Layout::new(channels, height, width, Halo::default()).unwrap()
 }
 
-/// The first layer's input, a picture of 224x224 pixels.
-fn picture() -> Layout {
-    Layout::picture(3, 224, 224, Halo { top: 3, left: 3, bottom: 3, right: 3 }).unwrap()
+/// The first layer's input, an image of 224x224 pixels.
+fn image() -> Layout {
+    Layout::image(3, 224, 224, Halo { top: 3, left: 3, bottom: 3, right: 3 }).unwrap()
 }
 
 fn values(layout: Layout) -> usize {
@@ -222,7 +228,7 @@ fn max_pool_of(criterion: &mut Criterion, channels: usize) {
 }
 
 fn quantize(criterion: &mut Criterion) {
-    let layout = picture();
+    let layout = image();
     let image = &Random::new(SEED).reals(values(layout), -2.0..=2.0);
     let pool = &Pool::new(1).unwrap();
     each_tier(criterion, "quantize 3 at 224x224", values(layout), |tier| {
@@ -233,7 +239,7 @@ fn quantize(criterion: &mut Criterion) {
 }
 
 fn compose(criterion: &mut Criterion) {
-    let layout = picture();
+    let layout = image();
     let random = &mut Random::new(SEED);
     let image = &random.reals(values(layout), -2.0..=2.0);
     let mask = &random.reals(layout.height() * layout.width(), 0.0..=1.0);

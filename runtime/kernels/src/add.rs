@@ -1,6 +1,7 @@
 //! Sum of two tensors: the residual connections.
 
 use crate::requantize::{Rounding, check_scale};
+use crate::rows::each_row;
 use crate::threads::Shares;
 use crate::versions::versions;
 use crate::{Fault, Layout, Pool, Quantization, Target, Tier};
@@ -26,7 +27,7 @@ impl Add {
     /// Adds tensors of one shape; `scale` is that of the output.
     ///
     /// # Errors
-    /// [`Fault`] if the shapes differ or a scale is none.
+    /// [`Fault`] if the shapes differ or a scale is not valid.
     pub fn new(
         tier: Tier,
         [left, right]: [Layout; 2],
@@ -37,7 +38,7 @@ impl Add {
     ) -> Result<Self, Fault> {
         let same = left.same_shape(&right) && left.same_shape(&output);
         if !same || left.pixel() != output.pixel() || right.pixel() != output.pixel() {
-            return Err(Fault::Shape("a sum of tensors of different shapes"));
+            return Err(Fault::Shape("tensors to add have different shapes"));
         }
         let Target::Bytes { zero_point, low, high } = target else {
             return Err(Fault::Shape("a sum of bytes gives bytes"));
@@ -70,29 +71,6 @@ impl Add {
             sum(self.tier, &left[self.left.inner(y)], &right[self.right.inner(y)], self.term, row);
         })
     }
-}
-
-/// Bytes of output below which one thread does it all.
-const SMALL: usize = 100_000;
-
-/// Gives each row of `layout` inside `output` to `task`, rows shared between the threads.
-pub(crate) fn each_row(
-    pool: &Pool,
-    layout: &Layout,
-    output: Shares<u8>,
-    task: &(dyn Fn(usize, &mut [u8]) + Sync),
-) -> Result<(), Fault> {
-    let rows = layout.height();
-    let grain = if rows * layout.row() < SMALL { rows } else { 1 };
-    pool.split(rows, grain, &|share| {
-        for y in share {
-            let inner = layout.inner(y);
-            // SAFETY: callers checked the output against the layout; rows do not overlap and belong to one thread.
-            let row =
-                unsafe { std::slice::from_raw_parts_mut(output.pointer().add(inner.start), inner.len()) };
-            task(y, row);
-        }
-    })
 }
 
 versions! {

@@ -12,7 +12,7 @@ struct Line([u8; LINE]);
 /// Integers for which every pattern of bits is a value.
 ///
 /// # Safety
-/// Only types may have it whose values are any bytes of their size.
+/// Only for types for which any bytes of their size are a value.
 pub(crate) unsafe trait Integer: Copy {}
 // SAFETY: an integer.
 unsafe impl Integer for i8 {}
@@ -44,7 +44,7 @@ impl<T: Integer> Aligned<T> {
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.length) }
     }
 
-    /// Makes room for `length` numbers; what they are is not said.
+    /// Makes room for `length` numbers; their values are not defined.
     pub(crate) fn grow(&mut self, length: usize) {
         if length > self.length {
             *self = Self::zeros(length);
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_begin_at_a_line_and_are_all_there() {
+    fn numbers_begin_at_a_cache_line_and_none_is_missing() {
         for length in [0, 1, 15, 16, 17, 1000] {
             let mut numbers = Aligned::<i32>::zeros(length);
             assert!(numbers.as_ptr().addr().is_multiple_of(LINE) && numbers.as_mut_slice().len() == length);

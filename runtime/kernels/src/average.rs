@@ -23,7 +23,7 @@ impl GlobalAverage {
     /// The mean of `input` as the one pixel of `output`.
     ///
     /// # Errors
-    /// [`Fault`] if shapes do not belong together or a scale is none.
+    /// [`Fault`] if shapes do not belong together or a scale is not valid.
     pub fn new(
         tier: Tier,
         (input, from): (Layout, Quantization),

@@ -1,4 +1,4 @@
-//! The masked picture: what the predictor sees.
+//! The masked image: what the predictor sees.
 
 use crate::{Fault, Layout, Pool, Quantization, Quantize, Tier};
 

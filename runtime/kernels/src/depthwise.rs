@@ -1,12 +1,10 @@
 //! Depthwise convolution: one filter a channel.
 
-use std::ops::Range;
-
-use crate::conv::{WORTH_A_THREAD, fold_bias, is_bounded};
 use crate::layout::BLOCK;
-use crate::requantize::{Rounding, check_scale};
-use crate::threads::Shares;
-use crate::{ConvShape, Fault, Layout, Pool, Target, Tier};
+use crate::requantize::Rounding;
+use crate::task::depthwise::{DepthwiseTask, QUAD, WIDE};
+use crate::threads::{Shares, WORTH_A_THREAD};
+use crate::{ConvSpec, Fault, Layout, Pool, Target, Tier, dispatch};
 
 /// A depthwise convolution with packed weights.
 pub struct Depthwise {
@@ -39,11 +37,6 @@ impl std::fmt::Debug for Depthwise {
             .finish_non_exhaustive()
     }
 }
-
-/// Taps that AVX-512 takes at a time.
-pub(crate) const QUAD: usize = 4;
-/// Channels that it takes at a time.
-pub(crate) const WIDE: usize = 64;
 
 /// Order of the weights.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,30 +105,18 @@ impl Packing {
 }
 
 impl Depthwise {
-    /// Packs a depthwise convolution; the arguments are those of [`Conv::new`](crate::Conv::new), with weights
-    /// `[channels, 1, rows, columns]` and a target of bytes.
+    /// Packs a depthwise convolution: weights are `[channels, 1, rows, columns]`, and the target is bytes.
     ///
     /// # Errors
     /// As [`Conv::new`](crate::Conv::new).
-    #[allow(clippy::too_many_arguments, reason = "a convolution is this many independent things")]
-    pub fn new(
-        tier: Tier,
-        shape: &ConvShape,
-        input: Layout,
-        input_zero_point: u8,
-        weights: &[i8],
-        bias: &[i32],
-        multipliers: &[f32],
-        output: Layout,
-        target: Target,
-    ) -> Result<Self, Fault> {
+    pub fn new(tier: Tier, spec: &ConvSpec<'_>) -> Result<Self, Fault> {
         let tier = tier.check()?;
+        let ConvSpec { shape, input, output, target, .. } = *spec;
         let channels = shape.channels;
         if input.channels() != channels || !input.is_blocked() || !output.is_blocked() {
             return Err(Fault::Shape("a depthwise convolution keeps its channels, in whole blocks"));
         }
-        let lengths = [weights.len(), bias.len(), multipliers.len()];
-        let mut taps = shape.prepare(&input, &output, 1, lengths)?;
+        let mut taps = spec.taps(1)?;
         let count = taps.len();
         let Target::Bytes { zero_point, low, high } = target else {
             return Err(Fault::Shape("a depthwise convolution gives bytes"));
@@ -149,16 +130,15 @@ impl Depthwise {
         let pixels = if width.is_multiple_of(output.pixel()) { pixels } else { 1 };
         let padded = (pixels * channels).next_multiple_of(width);
         let mut packed = vec![0i16; padded * taps.len()];
-        let (mut biases, mut scales) = (vec![0; padded], vec![0.0; padded]);
+        let (mut bias, mut multipliers) = (vec![0; padded], vec![0.0; padded]);
         let mut bounded = true;
-        for (channel, weights) in weights.chunks_exact(count).enumerate() {
-            check_scale(multipliers[channel])?;
-            let folded = fold_bias(weights, bias[channel], input_zero_point, channel)?;
-            bounded &= is_bounded(weights, folded, multipliers[channel]);
+        for (index, weights) in spec.weights.chunks_exact(count).enumerate() {
+            let channel = spec.channel(index, weights)?;
+            bounded &= channel.bounded;
             for pixel in 0..pixels {
-                let lane = pixel * output.pixel() + channel;
-                biases[packing.place(lane)] = folded;
-                scales[packing.place(lane)] = multipliers[channel];
+                let lane = pixel * output.pixel() + index;
+                bias[packing.place(lane)] = channel.bias;
+                multipliers[packing.place(lane)] = channel.multiplier;
                 for (tap, weight) in weights.iter().enumerate() {
                     packing.put(&mut packed, [taps.len(), padded], [tap, lane], *weight);
                 }
@@ -170,8 +150,8 @@ impl Depthwise {
             output,
             rounding: Rounding::new(zero_point, low, high),
             weights: packed,
-            bias: biases,
-            multipliers: scales,
+            bias,
+            multipliers,
             bounded,
             start: shape.start(&input),
             stride: shape.stride,
@@ -194,7 +174,7 @@ impl Depthwise {
         self.input.check(input.len())?;
         self.output.check(output.len())?;
         let (pixel, width) = (self.output.pixel(), self.output.width());
-        let task = Shared(Task {
+        let task = DepthwiseTask {
             source: input[self.start..].as_ptr(),
             row: self.stride[0] * self.input.row(),
             column: self.stride[1] * self.input.pixel() * self.pixels,
@@ -212,91 +192,14 @@ impl Depthwise {
             output_row: self.output.row(),
             output_pixel: pixel * self.pixels,
             rounding: self.rounding,
-        });
+        };
         // A byte costs a depthwise kernel several times what it costs a dot product.
         let worth = self.multiplications() * 8 >= WORTH_A_THREAD;
         let grain = if worth { 1 } else { self.output.height() };
         pool.split(self.output.height(), grain, &|rows| {
             // SAFETY: `new` proved that every window lies inside the input's layout and every pixel inside the
             // output's; the slices are as long as these layouts; the tier was checked; rows belong to one thread each.
-            unsafe { run_rows(self.tier, task.get(), rows) }
+            unsafe { dispatch::depthwise(self.tier, &task, rows) }
         })
-    }
-}
-
-/// A depthwise convolution for an inner loop: checked, and in pointers.
-#[derive(Clone, Copy)]
-pub(crate) struct Task<'a> {
-    /// The first tap of the first window.
-    pub(crate) source: *const u8,
-    /// Bytes between windows that are neighbours in a column.
-    pub(crate) row: usize,
-    /// Bytes between windows that are neighbours in a row.
-    pub(crate) column: usize,
-    pub(crate) taps: &'a [usize],
-    pub(crate) weights: *const i16,
-    pub(crate) bias: *const i32,
-    pub(crate) multipliers: *const f32,
-    /// As in [`task::Task`](crate::task::Task).
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only the loops for x86-64 read it"))]
-    pub(crate) bounded: bool,
-    /// Channels to write: padded to 16.
-    pub(crate) channels: usize,
-    /// Channels of weights, bias and multipliers: padded to the width of the packing.
-    pub(crate) padded: usize,
-    /// Columns of the output, or vectors of several pixels.
-    pub(crate) width: usize,
-    /// Bytes to write of the last of these.
-    #[cfg_attr(
-        not(target_arch = "x86_64"),
-        allow(dead_code, reason = "only AVX-512 has vectors of several pixels")
-    )]
-    pub(crate) last: usize,
-    pub(crate) output: Shares<u8>,
-    pub(crate) origin: usize,
-    pub(crate) output_row: usize,
-    pub(crate) output_pixel: usize,
-    pub(crate) rounding: Rounding,
-}
-
-impl Task<'_> {
-    /// Bytes to write of a vector of channels; `last` is whether it is the last of its row.
-    #[inline(always)]
-    #[cfg_attr(
-        not(target_arch = "x86_64"),
-        allow(dead_code, reason = "only AVX-512 writes parts of vectors")
-    )]
-    pub(crate) fn room(&self, block: usize, last: bool) -> usize {
-        let channels = self.channels.wrapping_sub(block.wrapping_mul(WIDE));
-        if last { channels.min(self.last) } else { channels }
-    }
-}
-
-/// Lets the threads of a pool see a task.
-struct Shared<'a>(Task<'a>);
-
-// SAFETY: the task's pointers are read only, but for the output, of which every thread writes its own rows.
-unsafe impl Sync for Shared<'_> {}
-
-impl<'a> Shared<'a> {
-    fn get(&self) -> &Task<'a> {
-        &self.0
-    }
-}
-
-/// # Safety
-/// The task must be checked and the tier available.
-unsafe fn run_rows(tier: Tier, task: &Task<'_>, rows: Range<usize>) {
-    // SAFETY: passed on.
-    unsafe {
-        match tier {
-            #[cfg(target_arch = "x86_64")]
-            Tier::Avx512Vnni => crate::x86::avx512::depthwise(task, rows),
-            #[cfg(target_arch = "x86_64")]
-            Tier::AvxVnni | Tier::Avx2 => crate::x86::avx2::depthwise(task, rows),
-            #[cfg(target_arch = "aarch64")]
-            Tier::NeonI8mm | Tier::NeonDot | Tier::Neon => crate::aarch64::neon::depthwise(task, rows),
-            _ => crate::scalar::depthwise(task, rows),
-        }
     }
 }

@@ -37,14 +37,14 @@ impl Halo {
         }
     }
 
-    /// Whether there is none.
+    /// Whether every side has 0 pixels.
     pub fn is_empty(self) -> bool {
         self == Self::default()
     }
 }
 
 /// A tensor of bytes, `[height, width, channels]`, inside a halo, channels padded to whole blocks of 16
-/// (or of 4: [`picture`](Self::picture)).
+/// (or of 4: [`image`](Self::image)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     channels: usize,
@@ -63,12 +63,12 @@ impl Layout {
         Self::with_pixel(channels, height, width, halo, channels.checked_next_multiple_of(BLOCK))
     }
 
-    /// A tensor of this shape whose pixels are padded to multiples of 4 bytes alone: a picture, which only
+    /// A tensor of this shape whose pixels are padded to multiples of 4 bytes alone: an image, which only
     /// [`Quantize`](crate::Quantize) and [`Compose`](crate::Compose) write and only [`Conv`](crate::Conv) reads.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn picture(channels: usize, height: usize, width: usize, halo: Halo) -> Result<Self, Fault> {
+    pub fn image(channels: usize, height: usize, width: usize, halo: Halo) -> Result<Self, Fault> {
         Self::with_pixel(channels, height, width, halo, channels.checked_next_multiple_of(GROUP))
     }
 
@@ -80,7 +80,7 @@ impl Layout {
         pixel: Option<usize>,
     ) -> Result<Self, Fault> {
         if channels == 0 || height == 0 || width == 0 {
-            return Err(Fault::Shape("a tensor without values"));
+            return Err(Fault::Shape("a tensor has no values"));
         }
         let side = |inner: usize, before: usize, after: usize| inner.checked_add(before)?.checked_add(after);
         let bytes = || {
@@ -90,7 +90,7 @@ impl Layout {
         };
         match bytes().zip(pixel) {
             Some((bytes, pixel)) if bytes <= MAX_BYTES => Ok(Self { channels, height, width, halo, pixel }),
-            _ => Err(Fault::Shape("a tensor larger than 1 GiB")),
+            _ => Err(Fault::Shape("a tensor is larger than 1 GiB")),
         }
     }
 
@@ -185,6 +185,6 @@ impl Layout {
     }
 
     pub(crate) fn check(&self, slice: usize) -> Result<(), Fault> {
-        if slice < self.len() { Err(Fault::Shape("a slice shorter than its layout")) } else { Ok(()) }
+        if slice < self.len() { Err(Fault::Shape("a slice is shorter than its layout")) } else { Ok(()) }
     }
 }

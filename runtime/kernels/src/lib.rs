@@ -1,4 +1,4 @@
-//! Integer kernels for the networks of comet-edge, and the only place of the workspace where `unsafe` may stand.
+//! Integer kernels for the networks of comet-edge, and the only crate of the workspace that may hold `unsafe` code.
 //!
 //! Activations are bytes in NHWC order with a zero point, weights are signed bytes with one scale an output
 //! channel, sums are 32-bit integers: the arithmetic of ONNX `QuantizeLinear`, `DequantizeLinear` and the operators
@@ -6,7 +6,7 @@
 //! the same integers; [`Tier::Scalar`] is the reference that the others are tested against.
 //!
 //! A kernel is prepared once for its shapes ([`Conv::new`] packs the weights), and then runs on plain slices without
-//! allocating. Whoever calls it plans the memory.
+//! allocating. The caller plans the memory.
 #![allow(
     unsafe_code,
     reason = "this is the crate for it: vector instructions, and threads that share an output"
@@ -22,15 +22,18 @@ mod average;
 mod compose;
 mod conv;
 mod depthwise;
+mod dispatch;
 mod fault;
 mod layout;
 mod max_pool;
 mod quantize;
 mod requantize;
 mod resize;
+mod rows;
 mod scalar;
 mod scale;
 mod shape;
+mod spec;
 mod table;
 mod task;
 mod threads;
@@ -43,7 +46,7 @@ mod x86;
 pub use add::Add;
 pub use average::GlobalAverage;
 pub use compose::Compose;
-pub use conv::{Conv, Target};
+pub use conv::Conv;
 pub use depthwise::Depthwise;
 pub use fault::Fault;
 pub use layout::{Halo, Layout};
@@ -53,6 +56,7 @@ pub use requantize::Quantization;
 pub use resize::{Resize, add_real, sigmoid};
 pub use scale::ChannelScale;
 pub use shape::ConvShape;
+pub use spec::{ConvSpec, Target};
 pub use table::Table;
 pub use threads::Pool;
 pub use tier::Tier;

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::add::each_row;
 use crate::layout::BLOCK;
+use crate::rows::each_row;
 use crate::threads::Shares;
 use crate::versions::versions;
 use crate::{ConvShape, Fault, Layout, Pool, Tier};
@@ -18,7 +18,7 @@ pub struct MaxPool {
 }
 
 impl MaxPool {
-    /// Pools with the windows of `shape`. Quantization stays what it is.
+    /// Pools with the windows of `shape`. The quantization does not change.
     ///
     /// # Errors
     /// [`Fault::Shape`] if shapes do not belong together, or a window could lie in the padding alone.
@@ -27,13 +27,13 @@ impl MaxPool {
         let channels =
             input.channels() == output.channels() && input.pixel() == output.pixel() && input.is_blocked();
         if size != Some([output.height(), output.width()]) || !channels {
-            return Err(Fault::Shape("the output has another shape than pooling gives"));
+            return Err(Fault::Shape("the output does not have the shape that pooling gives"));
         }
         let padding = shape.padding;
         // Without dilation a window is one piece, so that padding smaller than the kernel never fills it.
         let fits = |axis: usize, padding: usize| shape.dilation[axis] == 1 && padding < shape.kernel[axis];
         if !fits(0, padding.top.max(padding.bottom)) || !fits(1, padding.left.max(padding.right)) {
-            return Err(Fault::Shape("a window that could lie in the padding alone"));
+            return Err(Fault::Shape("a window could lie in the padding alone"));
         }
         Ok(Self { tier: tier.check()?, shape, input, output })
     }

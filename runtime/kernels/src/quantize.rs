@@ -1,7 +1,7 @@
 //! From planes of real numbers to bytes and back: the edges of an integer region.
 
-use crate::add::each_row;
 use crate::requantize::Rounding;
+use crate::rows::each_row;
 use crate::threads::Shares;
 use crate::versions::versions;
 use crate::{Fault, Layout, Pool, Quantization, Tier};
@@ -47,7 +47,7 @@ impl Quantize {
         self.output.check(output.len())?;
         let (width, plane) = (self.output.width(), self.output.width() * self.output.height());
         if input.len() != plane * self.output.channels() || mask.is_some_and(|mask| mask.len() != plane) {
-            return Err(Fault::Shape("planes of another size than the tensor"));
+            return Err(Fault::Shape("planes do not have the size of the tensor"));
         }
         let to = (self.scale, self.rounding);
         each_row(pool, &self.output, Shares::new(output), &|y, row| {
@@ -135,7 +135,7 @@ impl Dequantize {
         self.input.check(input.len())?;
         let (width, plane) = (self.input.width(), self.input.width() * self.input.height());
         if output.len() != plane * self.input.channels() {
-            return Err(Fault::Shape("planes of another size than the tensor"));
+            return Err(Fault::Shape("planes do not have the size of the tensor"));
         }
         for (channel, plane) in output.chunks_exact_mut(plane).enumerate() {
             for (y, row) in plane.chunks_exact_mut(width).enumerate() {

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_survives_the_way_to_a_real_number_and_back() {
+    fn every_byte_survives_dequantization_and_quantization() {
         for scale in [1e-6, 0.019_336_527, 0.3, 7e4] {
             for zero_point in [0, 1, 128, 255] {
                 let q = Quantization::new(scale, zero_point).unwrap();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn scales_that_are_no_scales_are_refused() {
+    fn invalid_scales_are_refused() {
         for scale in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-42] {
             assert_eq!(Quantization::new(scale, 0), Err(Fault::Scale));
         }

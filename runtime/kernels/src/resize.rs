@@ -1,4 +1,4 @@
-//! The map's way from logits to pixels: real numbers in planes, the same on every processor.
+//! The last steps of an attribution map, from logits to pixels: real numbers in planes, the same on every processor.
 
 use crate::versions::versions;
 use crate::{Fault, Tier};
@@ -30,7 +30,7 @@ impl Resize {
     /// [`Fault::Shape`] if a side is zero or larger than 4096.
     pub fn new(tier: Tier, from: [usize; 2], to: [usize; 2]) -> Result<Self, Fault> {
         if from.iter().chain(&to).any(|side| !(1..=WIDEST).contains(side)) {
-            return Err(Fault::Shape("a plane to resize has a side outside 1..4096"));
+            return Err(Fault::Shape("a plane to resize has a side outside 1 to 4096"));
         }
         Ok(Self { tier: tier.check()?, from, rows: blends(from[0], to[0]), columns: blends(from[1], to[1]) })
     }
@@ -43,10 +43,10 @@ impl Resize {
         let [height, width] = self.from;
         let (small, large) = (height * width, self.rows.len() * self.columns.len());
         if !input.len().is_multiple_of(small) || input.len() / small * large != output.len() {
-            return Err(Fault::Shape("planes of another size than the resize was made for"));
+            return Err(Fault::Shape("planes do not have the size that the resize was made for"));
         }
         for (input, output) in input.chunks_exact(small).zip(output.chunks_exact_mut(large)) {
-            // The rows of the input that were stretched last: neighbours in the output share them.
+            // The rows of the input that were resized last: neighbours in the output share them.
             let mut rows = [[0.0; WIDEST]; 2];
             let [a, b] = rows.each_mut().map(|row| &mut row[..self.columns.len()]);
             let (mut first, mut second) = ((u32::MAX, a), (u32::MAX, b));
@@ -106,7 +106,7 @@ versions! {
 /// [`Fault::Shape`] if the slices differ in length.
 pub fn add_real(tier: Tier, input: &[f32], output: &mut [f32]) -> Result<(), Fault> {
     if input.len() != output.len() {
-        return Err(Fault::Shape("a sum of tensors of different shapes"));
+        return Err(Fault::Shape("tensors to add have different shapes"));
     }
     add(tier.check()?, input, output);
     Ok(())
@@ -152,8 +152,8 @@ versions! {
             // SAFETY: |turns| <= 126; `max` above turned NaN into a number.
             let exponent: i32 = unsafe { turns.to_int_unchecked() };
             power *= f32::from_bits((exponent.wrapping_add(127) as u32) << 23);
-            let answer = 1.0 / (1.0 + power);
-            *value = if value.is_nan() { *value } else { answer };
+            let probability = 1.0 / (1.0 + power);
+            *value = if value.is_nan() { *value } else { probability };
         }
     }
 }

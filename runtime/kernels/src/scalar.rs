@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use crate::depthwise::Task as DepthwiseTask;
 use crate::layout::{BLOCK, GROUP};
-use crate::task::{Sink, Task};
+use crate::task::conv::{ConvTask, Sink};
+use crate::task::depthwise::DepthwiseTask;
 
 /// Writes the finished sums of 16 channels of one pixel.
 ///
 /// # Safety
 /// The task must be checked, and pixel and block inside it.
 #[inline(always)]
-pub(crate) unsafe fn store(task: &Task<'_>, pixel: usize, block: usize, sums: &[i32; BLOCK]) {
+pub(crate) unsafe fn store(task: &ConvTask<'_>, pixel: usize, block: usize, sums: &[i32; BLOCK]) {
     let first = block * BLOCK;
     for (lane, sum) in sums.iter().enumerate() {
         // SAFETY: multipliers are padded to whole blocks.
@@ -33,7 +33,7 @@ pub(crate) unsafe fn store(task: &Task<'_>, pixel: usize, block: usize, sums: &[
 
 /// # Safety
 /// The task must be checked, pixels and blocks inside it.
-pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<usize>) {
+pub(crate) unsafe fn conv(task: &ConvTask<'_>, pixels: Range<usize>, blocks: Range<usize>) {
     for pixel in pixels {
         // SAFETY: the window exists.
         let [window] = unsafe { task.windows::<1>(pixel) };

@@ -1,7 +1,7 @@
 //! Channels times their weights: squeeze-and-excitation.
 
-use crate::add::each_row;
 use crate::requantize::{Rounding, check_scale};
+use crate::rows::each_row;
 use crate::threads::Shares;
 use crate::versions::versions;
 use crate::{Fault, Layout, Pool, Quantization, Tier};
@@ -28,7 +28,7 @@ impl ChannelScale {
     /// `weight` is a tensor of one pixel.
     ///
     /// # Errors
-    /// [`Fault`] if shapes do not belong together or a scale is none.
+    /// [`Fault`] if shapes do not belong together or a scale is not valid.
     pub fn new(
         tier: Tier,
         (input, from): (Layout, Quantization),

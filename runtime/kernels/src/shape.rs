@@ -26,7 +26,7 @@ impl ConvShape {
         let padding = self.padding;
         let side = |axis: usize, inner: usize, before: usize, after: usize| {
             let limits = [self.kernel[axis], self.stride[axis], self.dilation[axis], before, after];
-            // A step of 0 would put all taps or all windows in one place; sides beyond any picture overflow later.
+            // A step of 0 would put all taps or all windows in one place; sides beyond any image overflow later.
             if self.dilation[axis] == 0 || limits.iter().any(|side| *side > LARGEST_SIDE) {
                 return None;
             }
@@ -78,13 +78,13 @@ impl ConvShape {
     ) -> Result<Vec<usize>, Fault> {
         let size = self.fit(input)?;
         if [output.height(), output.width()] != size || output.channels() != self.channels {
-            return Err(Fault::Shape("the output has another shape than the convolution gives"));
+            return Err(Fault::Shape("the output does not have the shape that the convolution gives"));
         }
         let [rows, columns] = self.kernel;
         let filter = rows.checked_mul(columns).and_then(|taps| taps.checked_mul(inputs));
         let weights = filter.and_then(|filter| filter.checked_mul(self.channels));
         if lengths != [weights.unwrap_or(usize::MAX), self.channels, self.channels] {
-            return Err(Fault::Shape("another number of weights, biases or multipliers than channels"));
+            return Err(Fault::Shape("the numbers of weights, biases and multipliers do not fit the shape"));
         }
         Ok(self.taps(input))
     }

@@ -1,6 +1,6 @@
 //! Any function of one byte: activations between two quantizations.
 
-use crate::add::each_row;
+use crate::rows::each_row;
 use crate::threads::Shares;
 use crate::{Fault, Layout, Pool, Quantization, Tier};
 
@@ -33,7 +33,7 @@ impl Table {
         function: impl Fn(f32) -> f32,
     ) -> Result<Self, Fault> {
         if !input.same_shape(&output) || input.pixel() != output.pixel() {
-            return Err(Fault::Shape("a function of one byte keeps the shape"));
+            return Err(Fault::Shape("a function of one byte cannot change the shape"));
         }
         for quantization in [from, to] {
             quantization.check()?;
@@ -56,13 +56,13 @@ impl Table {
         })
     }
 
-    /// Looks every byte up and puts the answer in its place. Input and output must have one layout.
+    /// Looks every byte up and writes the result in its place. Input and output must have the same layout.
     ///
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_in_place(&self, pool: &Pool, tensor: &mut [u8]) -> Result<(), Fault> {
         if self.input != self.output {
-            return Err(Fault::Shape("a table in place needs one layout"));
+            return Err(Fault::Shape("a table in place needs the same layout for input and output"));
         }
         self.output.check(tensor.len())?;
         each_row(pool, &self.output, Shares::new(tensor), &|_, row| self.look_up(row))

@@ -9,9 +9,12 @@ use std::thread::{self, JoinHandle};
 
 use crate::Fault;
 
-/// Turns of waiting before a thread gives its core back; some tens of microseconds, more than the time between two
+/// Spins before a thread gives its core back; some tens of microseconds, more than the time between two
 /// kernels of a frame and far less than the time between two frames.
 const SPINS: u32 = 4_000;
+
+/// Less work than this is not worth waking a thread for (multiplications; about 50 microseconds of one AVX-512 core).
+pub(crate) const WORTH_A_THREAD: usize = 8_000_000;
 
 type Job = *const (dyn Fn(usize) + Sync);
 
@@ -35,7 +38,7 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above; nothing in it belongs to one thread.
 unsafe impl Send for Shared {}
 
-/// A fixed set of threads. The caller's thread is one of them, so a pool of one starts none.
+/// A fixed set of threads. The caller's thread is one of them, so a pool of one starts no thread.
 ///
 /// How work is divided never changes a result: every output value is computed whole by one thread.
 pub struct Pool {
@@ -158,7 +161,7 @@ fn work(shared: &Shared, index: usize) {
             }
             let mut gate = shared.gate.lock().unwrap_or_else(PoisonError::into_inner);
             shared.sleepers.fetch_add(1, Ordering::SeqCst);
-            // Looked at again under the lock, after `sleepers` says that somebody must be woken.
+            // Checked again under the lock, after `sleepers` counts this thread as one to be woken.
             while shared.epoch.load(Ordering::SeqCst) == seen && !shared.stop.load(Ordering::SeqCst) {
                 gate = shared.wake.wait(gate).unwrap_or_else(PoisonError::into_inner);
             }
@@ -195,7 +198,7 @@ impl Drop for Pool {
 #[derive(Clone, Copy)]
 pub(crate) struct Shares<T>(*mut T);
 
-// SAFETY: whoever writes through it proves that no two threads write to the same place.
+// SAFETY: the code that writes through it proves that no two threads write to the same place.
 unsafe impl<T: Send> Sync for Shares<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Send for Shares<T> {}

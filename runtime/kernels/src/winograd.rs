@@ -18,21 +18,10 @@ use std::ops::Range;
 
 use crate::aligned::Aligned;
 use crate::layout::BLOCK;
-use crate::task::{Shared, Task};
-use crate::{ConvShape, Fault, Halo, Layout, Pool, Tier};
+use crate::task::conv::ConvTask;
+use crate::task::winograd::{LANES, PANEL, POINTS, REACH, SIDE, Strip, TOGETHER};
+use crate::{ConvShape, ConvSpec, Fault, Halo, Pool, Tier, dispatch};
 
-/// Rows and columns of the output that a tile gives.
-pub(crate) const SIDE: usize = 4;
-/// Rows and columns of the input that it reads.
-pub(crate) const REACH: usize = SIDE + 2;
-/// Products of a tile, for each pair of an input and an output channel.
-pub(crate) const POINTS: usize = REACH * REACH;
-/// Output channels that are multiplied together: four vectors.
-pub(crate) const PANEL: usize = 4 * BLOCK;
-/// Input channels that are transformed together: a vector of 16-bit numbers.
-pub(crate) const LANES: usize = 32;
-/// Tiles that are multiplied together.
-pub(crate) const TOGETHER: usize = 6;
 /// Tiles that a thread transforms before it multiplies: as many as stay in a cache.
 const STRIP: usize = 18;
 /// More transformed weights than this would have to be fetched from memory for every strip.
@@ -57,15 +46,10 @@ pub(crate) struct Winograd {
 }
 
 impl Winograd {
-    /// Transforms `weights`, `[outputs, inputs, 3, 3]`, if that is possible and pays.
-    pub(crate) fn new(
-        tier: Tier,
-        shape: &ConvShape,
-        input: &Layout,
-        output: &Layout,
-        weights: &[i8],
-    ) -> Option<Self> {
-        let ConvShape { channels: outputs, kernel, stride, dilation, padding } = *shape;
+    /// Transforms the weights, `[outputs, inputs, 3, 3]`, if that is possible and pays.
+    pub(crate) fn new(tier: Tier, spec: &ConvSpec<'_>) -> Option<Self> {
+        let ConvSpec { shape, input, output, weights, .. } = *spec;
+        let ConvShape { channels: outputs, kernel, stride, dilation, padding } = shape;
         let inputs = input.channels();
         let tiles = [output.height() / SIDE, output.width() / SIDE];
         let plain = kernel == [3, 3] && stride == [1, 1] && dilation == [1, 1];
@@ -101,7 +85,7 @@ impl Winograd {
     ///
     /// # Safety
     /// The task must be checked, for the layouts and the tier that this was made for.
-    pub(crate) unsafe fn run(&self, pool: &Pool, task: &Shared<'_>) -> Result<(), Fault> {
+    pub(crate) unsafe fn run(&self, pool: &Pool, task: &ConvTask<'_>) -> Result<(), Fault> {
         let [rows, columns] = self.tiles;
         pool.split(rows * columns, TOGETHER, &|share| {
             SCRATCH.with_borrow_mut(|scratch| {
@@ -111,7 +95,7 @@ impl Winograd {
                 for start in share.clone().step_by(length.max(1)) {
                     let end = (start + length).min(share.end);
                     // SAFETY: passed on; shares and strips cover different tiles.
-                    unsafe { self.strip(task.get(), start..end, scratch) };
+                    unsafe { self.strip(task, start..end, scratch) };
                 }
             });
         })
@@ -119,7 +103,7 @@ impl Winograd {
 
     /// # Safety
     /// As `run`; the tiles must exist.
-    unsafe fn strip(&self, task: &Task<'_>, tiles: Range<usize>, scratch: &mut Scratch) {
+    unsafe fn strip(&self, task: &ConvTask<'_>, tiles: Range<usize>, scratch: &mut Scratch) {
         let [inputs, outputs] = self.channels;
         scratch.values.grow(tiles.len() * POINTS * inputs);
         scratch.sums.grow(tiles.len() * POINTS * outputs);
@@ -134,33 +118,9 @@ impl Winograd {
             values: scratch.values.as_mut_slice().as_mut_ptr(),
             sums: scratch.sums.as_mut_slice().as_mut_ptr(),
         };
-        #[cfg(target_arch = "x86_64")]
         // SAFETY: as the caller proves; both parts of the scratch memory are as large as the strip needs.
-        unsafe {
-            crate::x86::avx512::winograd(&strip);
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = strip;
+        unsafe { dispatch::winograd(&strip) };
     }
-}
-
-/// What one thread transforms and multiplies at a time.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX-512 has a use for it"))]
-pub(crate) struct Strip<'a> {
-    pub(crate) task: &'a Task<'a>,
-    pub(crate) tiles: Range<usize>,
-    /// Tiles in a row of the output.
-    pub(crate) columns: usize,
-    /// Bytes from the first input channel to each pair.
-    pub(crate) steps: &'a [u32],
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
-    /// `[36][outputs / 16][inputs / 2][16][2]`
-    pub(crate) weights: *const i16,
-    /// Room for `[tiles][36][inputs]`.
-    pub(crate) values: *mut i16,
-    /// Room for `[tiles][36][outputs]`.
-    pub(crate) sums: *mut i32,
 }
 
 /// Memory of a thread, which stays for its next runs.
@@ -187,6 +147,7 @@ fn transform(filter: &[i8; 9]) -> [i16; POINTS] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Layout, Target};
 
     fn made(channels: [usize; 2], sides: [usize; 2], weight: i8, change: fn(&mut ConvShape)) -> bool {
         let padding = Halo { top: 1, left: 1, bottom: 1, right: 1 };
@@ -198,7 +159,17 @@ mod tests {
         let [height, width] = shape.output(sides[0], sides[1]).unwrap();
         let output = Layout::new(channels[1], height, width, Halo::default()).unwrap();
         let weights = vec![weight; channels[0] * channels[1] * shape.kernel[0] * shape.kernel[1]];
-        Winograd::new(Tier::Avx512Vnni, &shape, &input, &output, &weights).is_some()
+        let spec = ConvSpec {
+            shape,
+            input,
+            zero_point: 0,
+            weights: &weights,
+            bias: &vec![0; channels[1]],
+            multipliers: &vec![1.0; channels[1]],
+            output,
+            target: Target::Reals,
+        };
+        Winograd::new(Tier::Avx512Vnni, &spec).is_some()
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn random_weights_meet_the_largest_bytes() {
 fn layers_of_networks() {
     let pools = pools();
     let layers = [
-        ("a layer on a picture", Plan::dense([3, 64], [20, 20], [7, 7]).padded([3; 4]).strided([2, 2])),
+        ("a layer on an image", Plan::dense([3, 64], [20, 20], [7, 7]).padded([3; 4]).strided([2, 2])),
         ("a layer padded behind", Plan::dense([3, 16], [19, 20], [3, 3]).padded([0, 0, 1, 1])),
         ("a fully connected layer", Plan::dense([512, 100], [1, 1], [1, 1])),
         ("a fully connected layer over pixels", Plan::dense([16, 10], [7, 7], [7, 7])),

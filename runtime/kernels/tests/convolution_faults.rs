@@ -1,7 +1,7 @@
-//! Convolutions that cannot be are refused when they are made.
+//! Impossible convolutions are refused when they are made.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use comet_kernels::{Conv, ConvShape, Depthwise, Fault, Halo, Layout, MaxPool, Pool, Target, Tier};
+use comet_kernels::{Conv, ConvShape, ConvSpec, Depthwise, Fault, Halo, Layout, MaxPool, Pool, Target, Tier};
 
 const MAX: usize = usize::MAX;
 const NO_HALO: Halo = Halo { top: 0, left: 0, bottom: 0, right: 0 };
@@ -37,14 +37,25 @@ impl Call {
         }
     }
 
+    fn spec(&self) -> ConvSpec<'_> {
+        ConvSpec {
+            shape: self.shape,
+            input: self.input,
+            zero_point: self.zero_point,
+            weights: &self.weights,
+            bias: &self.bias,
+            multipliers: &self.multipliers,
+            output: self.output,
+            target: self.target,
+        }
+    }
+
     fn conv(&self, tier: Tier) -> Result<Conv, Fault> {
-        let Self { shape, input, zero_point, weights, bias, multipliers, output, target, .. } = self;
-        Conv::new(tier, shape, *input, *zero_point, weights, bias, multipliers, *output, *target)
+        Conv::new(tier, &self.spec())
     }
 
     fn per_channel(&self, tier: Tier) -> Result<Depthwise, Fault> {
-        let Self { shape, input, zero_point, weights, bias, multipliers, output, target, .. } = self;
-        Depthwise::new(tier, shape, *input, *zero_point, weights, bias, multipliers, *output, *target)
+        Depthwise::new(tier, &self.spec())
     }
 
     fn fault(&self, tier: Tier) -> Option<Fault> {
@@ -87,7 +98,7 @@ const CHANGES: [(&str, Change); 33] = [
     ("columns missing", |call| call.output = layout(5, 6, 6)),
     ("a row too many", |call| call.output = layout(5, 7, 7)),
     ("channels missing", |call| call.output = layout(4, 6, 7)),
-    ("pixels that are no blocks", |call| call.output = Layout::picture(5, 6, 7, NO_HALO).unwrap()),
+    ("pixels that are not whole blocks", |call| call.output = Layout::image(5, 6, 7, NO_HALO).unwrap()),
     ("no halo", |call| call.input = layout(5, 6, 7)),
     ("a weight too few", |call| call.weights.truncate(44)),
     ("a weight too many", |call| call.weights.push(1)),
@@ -141,7 +152,7 @@ fn depthwise_convolutions_take_and_give_bytes_of_whole_blocks() {
     call.target = Target::Reals;
     assert!(matches!(call.fault(Tier::Scalar), Some(Fault::Shape(_))));
     let mut call = Call::valid(true);
-    call.input = Layout::picture(5, 6, 7, HALO).unwrap();
+    call.input = Layout::image(5, 6, 7, HALO).unwrap();
     assert!(matches!(call.fault(Tier::Scalar), Some(Fault::Shape(_))));
     let mut call = Call::valid(true);
     call.input = Layout::new(6, 6, 7, HALO).unwrap();
@@ -149,7 +160,7 @@ fn depthwise_convolutions_take_and_give_bytes_of_whole_blocks() {
 }
 
 #[test]
-fn multipliers_that_are_no_scales_are_refused() {
+fn invalid_multipliers_are_refused() {
     for multiplier in [0.0, -0.0, -1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-42] {
         for depthwise in [false, true] {
             let mut call = Call::valid(depthwise);

@@ -36,9 +36,9 @@ fn shape(random: &mut Random, seed: u64) -> [usize; 3] {
     random.shape()
 }
 
-/// A tensor for bytes that come from real numbers: a picture now and then.
+/// A tensor for bytes that come from real numbers: an image now and then.
 fn layout(random: &mut Random, [channels, height, width]: [usize; 3]) -> Layout {
-    let new = if random.chance(40) { Layout::picture } else { Layout::new };
+    let new = if random.chance(40) { Layout::image } else { Layout::new };
     new(channels, height, width, random.halo(2)).unwrap()
 }
 

@@ -74,8 +74,8 @@ fn tables_give_the_function_of_every_byte() {
         let [input, output] = from_fn(|_| random.layout([16, 4, 4]));
         let [from, to] = from_fn(|_| random.quantization());
         let source = Buffer::input(input, &bytes, 0, random);
-        let answer = |byte: &u8| quantize(function(dequantize(*byte, from)), to);
-        let expected: Vec<u8> = bytes.iter().map(answer).collect();
+        let mapped = |byte: &u8| quantize(function(dequantize(*byte, from)), to);
+        let expected: Vec<u8> = bytes.iter().map(mapped).collect();
         for tier in Tier::available() {
             let table = Table::new(tier, (input, from), (output, to), function).unwrap();
             for pool in &pools {
@@ -98,8 +98,8 @@ fn tables_fit_any_shape_and_work_in_place() {
         let values = random.bytes(shape.iter().product());
         let source = Buffer::input(input, &values, from.zero_point, random);
         let function = |x: f32| 1.5 - x;
-        let answer = |byte: &u8| quantize(function(dequantize(*byte, from)), to);
-        let expected: Vec<u8> = values.iter().map(answer).collect();
+        let mapped = |byte: &u8| quantize(function(dequantize(*byte, from)), to);
+        let expected: Vec<u8> = values.iter().map(mapped).collect();
         let case = format!("seed {seed}, {input:?} -> {output:?}");
         for tier in Tier::available() {
             let table = Table::new(tier, (input, from), (output, to), function).unwrap();

@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use comet_kernels::{
-    Add, ChannelScale, Compose, Conv, ConvShape, Depthwise, Dequantize, Fault, GlobalAverage, Halo, Layout,
-    MaxPool, Pool, Quantization, Quantize, Resize, Table, Target, Tier, add_real, sigmoid,
+    Add, ChannelScale, Compose, Conv, ConvShape, ConvSpec, Depthwise, Dequantize, Fault, GlobalAverage, Halo,
+    Layout, MaxPool, Pool, Quantization, Quantize, Resize, Table, Target, Tier, add_real, sigmoid,
 };
 
 const NO_HALO: Halo = Halo { top: 0, left: 0, bottom: 0, right: 0 };
 const BYTES: Target = Target::Bytes { zero_point: 0, low: 0, high: 255 };
 const UNIT: Quantization = Quantization { scale: 1.0, zero_point: 0 };
-/// No scales: among them a number so small that its reciprocal is infinite.
-const NO_SCALES: [f32; 7] = [0.0, -0.0, -1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-42];
+/// Invalid scales: among them a number so small that its reciprocal is infinite.
+const INVALID_SCALES: [f32; 7] = [0.0, -0.0, -1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-42];
 
 fn layout(channels: usize, height: usize, width: usize) -> Layout {
     Layout::new(channels, height, width, NO_HALO).unwrap()
@@ -18,6 +18,20 @@ fn layout(channels: usize, height: usize, width: usize) -> Layout {
 
 fn shape(kernel: usize) -> ConvShape {
     ConvShape { channels: 3, kernel: [kernel; 2], stride: [1; 2], dilation: [1; 2], padding: NO_HALO }
+}
+
+/// A 1x1 convolution of a tensor of three channels.
+fn spec(tensor: Layout, weights: &[i8], target: Target) -> ConvSpec<'_> {
+    ConvSpec {
+        shape: shape(1),
+        input: tensor,
+        zero_point: 0,
+        weights,
+        bias: &[0; 3],
+        multipliers: &[1.0; 3],
+        output: tensor,
+        target,
+    }
 }
 
 fn is_shape<T>(result: Result<T, Fault>) -> bool {
@@ -42,8 +56,8 @@ fn a_tier_that_the_processor_lacks_is_refused_by_every_kernel() {
     let (tensor, pixel) = (layout(3, 4, 4), layout(3, 1, 1));
     for tier in Tier::ALL {
         let results = [
-            Conv::new(tier, &shape(1), tensor, 0, &[1; 9], &[0; 3], &[1.0; 3], tensor, BYTES).err(),
-            Depthwise::new(tier, &shape(1), tensor, 0, &[1; 3], &[0; 3], &[1.0; 3], tensor, BYTES).err(),
+            Conv::new(tier, &spec(tensor, &[1; 9], BYTES)).err(),
+            Depthwise::new(tier, &spec(tensor, &[1; 3], BYTES)).err(),
             Add::new(tier, [tensor; 2], [UNIT; 2], tensor, 1.0, BYTES).err(),
             Table::new(tier, (tensor, UNIT), (tensor, UNIT), |x| x).err(),
             ChannelScale::new(tier, (tensor, UNIT), (pixel, UNIT), (tensor, UNIT)).err(),
@@ -76,7 +90,7 @@ fn layouts_without_values_or_beyond_memory_are_refused() {
         Halo { top: MAX / 2, left: MAX / 2, bottom: MAX / 2, right: MAX / 2 },
         Halo { top: 1 << 15, left: 1 << 15, bottom: 0, right: 0 },
     ];
-    for new in [Layout::new as fn(usize, usize, usize, Halo) -> Result<Layout, Fault>, Layout::picture] {
+    for new in [Layout::new as fn(usize, usize, usize, Halo) -> Result<Layout, Fault>, Layout::image] {
         for [channels, height, width] in empty.into_iter().chain(large) {
             for halo in [NO_HALO, Halo { top: MAX, left: 1, bottom: MAX, right: 1 }] {
                 assert!(is_shape(new(channels, height, width, halo)), "{channels} {height} {width} {halo:?}");
@@ -99,9 +113,9 @@ fn a_halo_is_not_filled_in_a_slice_that_is_too_short() {
 }
 
 #[test]
-fn scales_that_are_none_are_refused() {
+fn invalid_scales_are_refused() {
     let tensor = layout(3, 4, 4);
-    for scale in NO_SCALES {
+    for scale in INVALID_SCALES {
         assert_eq!(Quantization::new(scale, 5), Err(Fault::Scale), "{scale}");
         let add = Add::new(Tier::Scalar, [tensor; 2], [UNIT; 2], tensor, scale, BYTES);
         assert_eq!(add.err(), Some(Fault::Scale), "{scale}");
@@ -112,7 +126,7 @@ fn scales_that_are_none_are_refused() {
 }
 
 #[test]
-fn two_scales_that_are_none_do_not_make_one() {
+fn two_invalid_scales_do_not_make_a_valid_one() {
     let (tensor, pixel) = (layout(3, 4, 4), layout(3, 1, 1));
     let negative = Quantization { scale: -1.0, zero_point: 0 };
     let faults = [
@@ -128,8 +142,8 @@ fn two_scales_that_are_none_do_not_make_one() {
 #[test]
 fn tensors_that_do_not_belong_together_are_refused() {
     let (tier, tensor, pixel) = (Tier::Scalar, layout(3, 4, 4), layout(3, 1, 1));
-    let picture = Layout::picture(3, 4, 4, NO_HALO).unwrap();
-    for other in [layout(4, 4, 4), layout(3, 5, 4), layout(3, 4, 3), layout(17, 4, 4), picture] {
+    let image = Layout::image(3, 4, 4, NO_HALO).unwrap();
+    for other in [layout(4, 4, 4), layout(3, 5, 4), layout(3, 4, 3), layout(17, 4, 4), image] {
         let results = [
             Add::new(tier, [tensor, other], [UNIT; 2], tensor, 1.0, BYTES).is_err(),
             Add::new(tier, [other, tensor], [UNIT; 2], tensor, 1.0, BYTES).is_err(),
@@ -159,11 +173,9 @@ fn slices_of_another_size_are_refused() {
     let bytes = |count: usize| vec![0u8; count];
     let reals = |count: usize| vec![0f32; count];
     let (whole, one) = (tensor.len(), pixel.len());
-    let conv = Conv::new(tier, &shape(1), tensor, 0, &[1; 9], &[0; 3], &[1.0; 3], tensor, BYTES).unwrap();
-    let real =
-        Conv::new(tier, &shape(1), tensor, 0, &[1; 9], &[0; 3], &[1.0; 3], tensor, Target::Reals).unwrap();
-    let depthwise =
-        Depthwise::new(tier, &shape(1), tensor, 0, &[1; 3], &[0; 3], &[1.0; 3], tensor, BYTES).unwrap();
+    let conv = Conv::new(tier, &spec(tensor, &[1; 9], BYTES)).unwrap();
+    let real = Conv::new(tier, &spec(tensor, &[1; 9], Target::Reals)).unwrap();
+    let depthwise = Depthwise::new(tier, &spec(tensor, &[1; 3], BYTES)).unwrap();
     let add = Add::new(tier, [tensor; 2], [UNIT; 2], tensor, 1.0, BYTES).unwrap();
     let table = Table::new(tier, (tensor, UNIT), (tensor, UNIT), |x| x).unwrap();
     let scale = ChannelScale::new(tier, (tensor, UNIT), (pixel, UNIT), (tensor, UNIT)).unwrap();

@@ -30,14 +30,14 @@ fn filling_a_halo_writes_every_byte_of_it_and_no_other() {
 }
 
 #[test]
-fn pixels_are_padded_to_blocks_and_pictures_to_fours() {
+fn pixels_are_padded_to_blocks_and_images_to_fours() {
     let halo = Halo { top: 1, left: 2, bottom: 3, right: 4 };
     let cases = [(1, 16, 4), (3, 16, 4), (4, 16, 4), (5, 16, 8), (16, 16, 16), (17, 32, 20)];
     for (channels, block, four) in cases {
         let tensor = Layout::new(channels, 5, 6, halo).unwrap();
-        let picture = Layout::picture(channels, 5, 6, halo).unwrap();
-        assert_eq!([tensor.pixel(), picture.pixel()], [block, four], "{channels}");
-        for layout in [tensor, picture] {
+        let image = Layout::image(channels, 5, 6, halo).unwrap();
+        assert_eq!([tensor.pixel(), image.pixel()], [block, four], "{channels}");
+        for layout in [tensor, image] {
             assert_eq!([layout.channels(), layout.height(), layout.width()], [channels, 5, 6]);
             assert_eq!(layout.halo(), halo);
             assert_eq!(layout.row(), 12 * layout.pixel());
@@ -45,7 +45,7 @@ fn pixels_are_padded_to_blocks_and_pictures_to_fours() {
             assert_eq!(layout.bytes(), 9 * layout.row());
             assert!(layout.len() > layout.bytes() && !layout.is_empty());
         }
-        assert!(tensor.same_shape(&picture));
+        assert!(tensor.same_shape(&image));
         assert!(tensor.same_shape(&Layout::new(channels, 5, 6, Halo::default()).unwrap()));
         assert!(!tensor.same_shape(&Layout::new(channels, 6, 5, halo).unwrap()));
     }

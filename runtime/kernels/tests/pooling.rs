@@ -95,7 +95,7 @@ fn the_largest_value_of_each_window_wins_and_padding_never() {
 }
 
 #[test]
-fn windows_of_no_sense_are_refused() {
+fn impossible_windows_are_refused() {
     const NONE: Halo = Halo { top: 0, left: 0, bottom: 0, right: 0 };
     let huge = usize::MAX / 4;
     let valid = ConvShape { channels: 5, kernel: [3, 1], stride: [1; 2], dilation: [1; 2], padding: NONE };
@@ -110,7 +110,7 @@ fn windows_of_no_sense_are_refused() {
         ("numbers that are too large", beyond, [4, 7]),
         ("padding alone above", ConvShape { padding: Halo { top: 3, ..NONE }, ..valid }, [7, 7]),
         ("padding alone below", ConvShape { padding: Halo { bottom: 3, ..NONE }, ..valid }, [7, 7]),
-        ("more taps than anybody has time for", endless, [2, 7]),
+        ("more taps than can ever be computed", endless, [2, 7]),
     ];
     let layout = |height: usize, width: usize| Layout::new(5, height, width, NONE).unwrap();
     for tier in Tier::available() {

@@ -72,7 +72,7 @@ fn two_callers_share_a_pool() {
 }
 
 /// What one thread of the reference tier gives and all others must give.
-fn assert_alike(layout: Layout, run: impl Fn(Tier, &Pool, &mut [u8]) -> Result<(), Fault>) -> Vec<u8> {
+fn assert_same_bytes(layout: Layout, run: impl Fn(Tier, &Pool, &mut [u8]) -> Result<(), Fault>) -> Vec<u8> {
     assert!(layout.height() * layout.width() * layout.channels() >= 100_000);
     let pools = pools();
     let mut expected = Buffer::output(layout);
@@ -87,7 +87,7 @@ fn assert_alike(layout: Layout, run: impl Fn(Tier, &Pool, &mut [u8]) -> Result<(
     expected
 }
 
-/// A tensor of `SHAPE` by chance.
+/// A random tensor of `SHAPE`.
 fn tensor(random: &mut Random) -> (Layout, Buffer) {
     let layout = random.layout(SHAPE);
     let values = random.bytes(SHAPE.iter().product());
@@ -101,7 +101,7 @@ fn sums_split_by_rows() {
     let [(left, one), (right, other)] = [tensor(random), tensor(random)];
     let target = Target::Bytes { zero_point: 100, low: 100, high: 255 };
     let output = random.layout(SHAPE);
-    assert_alike(output, |tier, pool, bytes| {
+    assert_same_bytes(output, |tier, pool, bytes| {
         let add = Add::new(tier, [left, right], [TO; 2], output, 0.07, target)?;
         add.run(pool, one.slice(), other.slice(), bytes)
     });
@@ -114,7 +114,7 @@ fn tables_split_by_rows() {
     let (input, source) = tensor(random);
     let output = random.layout(SHAPE);
     let function = |x: f32| 2.0 - x * x;
-    let expected = assert_alike(output, |tier, pool, bytes| {
+    let expected = assert_same_bytes(output, |tier, pool, bytes| {
         Table::new(tier, (input, TO), (output, TO), function)?.run(pool, source.slice(), bytes)
     });
     for tier in Tier::available() {
@@ -138,7 +138,7 @@ fn channel_factors_split_by_rows() {
     let weights = random.bytes(SHAPE[0]);
     let factors = Buffer::input(weight, &weights, 0, random);
     let output = random.layout(SHAPE);
-    assert_alike(output, |tier, pool, bytes| {
+    assert_same_bytes(output, |tier, pool, bytes| {
         let scale = ChannelScale::new(tier, (input, TO), (weight, TO), (output, TO))?;
         scale.run(pool, source.slice(), factors.slice(), bytes)
     });
@@ -152,7 +152,7 @@ fn max_pooling_split_by_rows() {
     let padding = Halo { top: 1, left: 1, bottom: 1, right: 1 };
     let shape = ConvShape { channels: SHAPE[0], kernel: [3; 2], stride: [1; 2], dilation: [1; 2], padding };
     let output = random.layout(SHAPE);
-    assert_alike(output, |tier, pool, bytes| {
+    assert_same_bytes(output, |tier, pool, bytes| {
         MaxPool::new(tier, shape, input, output)?.run(pool, source.slice(), bytes)
     });
 }
@@ -164,8 +164,10 @@ fn quantizing_and_compositing_split_by_rows() {
     let output = random.layout(SHAPE);
     let image = random.reals(SHAPE.iter().product(), -10.0..=10.0);
     let mask = random.reals(SHAPE[1] * SHAPE[2], 0.0..=1.0);
-    assert_alike(output, |tier, pool, bytes| Quantize::new(tier, output, TO)?.run(pool, &image, bytes));
-    assert_alike(output, |tier, pool, bytes| Compose::new(tier, output, TO)?.run(pool, &image, &mask, bytes));
+    assert_same_bytes(output, |tier, pool, bytes| Quantize::new(tier, output, TO)?.run(pool, &image, bytes));
+    assert_same_bytes(output, |tier, pool, bytes| {
+        Compose::new(tier, output, TO)?.run(pool, &image, &mask, bytes)
+    });
 }
 
 #[test]

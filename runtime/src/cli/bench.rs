@@ -9,14 +9,16 @@ use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use serde::Serialize;
 
+use comet_engine::explain::MaskStatistics;
+use comet_engine::image::decode_rgb;
+use comet_engine::model::ModelFile;
+use comet_engine::prediction::softmax;
+use comet_engine::run::{ENGINE, Options, PredictorSession, Session};
+
 use super::args::BenchArgs;
 use super::exit::Exit;
-use super::model;
 use super::print::{print_json, print_text, say};
-use crate::engine::{ENGINE, Options, PredictorSession, Session, softmax};
-use crate::explain::MaskStatistics;
-use crate::image::decode_rgb;
-use crate::model::ModelFile;
+use super::{environment, model};
 use crate::source::SyntheticScene;
 
 /// Runs before the measured ones: caches, clocks and memory settle.
@@ -48,9 +50,10 @@ struct Stages {
 }
 
 pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<Exit> {
+    let engine = environment::engine(args.threads.count())?;
     let model = model::load(&args.model)?;
-    let mut session = Session::with_threads(&model, args.threads.count())?;
-    let report = measure(&model, &mut session, args)?;
+    let mut session = Session::with_options(&model, engine)?;
+    let report = measure(&model, &mut session, args, engine)?;
     if args.json {
         print_json(&report)?;
     } else {
@@ -64,15 +67,19 @@ pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn measure(model: &ModelFile, session: &mut Session, args: &BenchArgs) -> anyhow::Result<Report> {
-    let picture = SyntheticScene::default().draw(0);
-    let jpeg = encode(&picture)?;
+fn measure(
+    model: &ModelFile,
+    session: &mut Session,
+    args: &BenchArgs,
+    engine: Options,
+) -> anyhow::Result<Report> {
+    let image = SyntheticScene::default().draw(0);
+    let jpeg = encode(&image)?;
     let iterations = args.iterations;
     let mut series: [Vec<f64>; 5] = Default::default();
-    let options = Options::threads(args.threads.count()).map_err(anyhow::Error::msg)?;
-    let predictor = if args.predictor { Some(PredictorSession::with_options(model, options)?) } else { None };
+    let predictor = if args.predictor { Some(PredictorSession::with_options(model, engine)?) } else { None };
     for run in 0..iterations.saturating_add(WARM_UP) {
-        let times = one_frame(session, predictor.as_ref(), &picture, &jpeg)?;
+        let times = one_frame(session, predictor.as_ref(), &image, &jpeg)?;
         if run >= WARM_UP {
             for (samples, time) in series.iter_mut().zip(times) {
                 samples.push(time);
@@ -122,13 +129,13 @@ fn layers(session: &Session, args: &BenchArgs) -> anyhow::Result<Vec<(String, f6
 fn one_frame(
     session: &mut Session,
     predictor: Option<&PredictorSession>,
-    picture: &RgbImage,
+    image: &RgbImage,
     jpeg: &[u8],
 ) -> anyhow::Result<[f64; 5]> {
-    let begun = Instant::now();
-    black_box(decode_rgb(jpeg, "drawn picture")?);
+    let started = Instant::now();
+    black_box(decode_rgb(jpeg, "drawn image")?);
     let decoded = Instant::now();
-    let tensor = session.preprocess().tensor(picture);
+    let tensor = session.preprocess().tensor(image);
     let prepared = Instant::now();
     let (logits, mask) = match predictor {
         Some(predictor) => (predictor.run(&tensor)?, None),
@@ -143,18 +150,18 @@ fn one_frame(
     let ms = |from: Instant, to: Instant| 1000.0 * (to - from).as_secs_f64();
     Ok([
         ms(decoded, ended),
-        ms(begun, decoded),
+        ms(started, decoded),
         ms(decoded, prepared),
         ms(prepared, inferred),
         ms(inferred, ended),
     ])
 }
 
-fn encode(picture: &RgbImage) -> anyhow::Result<Vec<u8>> {
+fn encode(image: &RgbImage) -> anyhow::Result<Vec<u8>> {
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 90)
-        .encode_image(picture)
-        .context("the drawn picture cannot be encoded")?;
+        .encode_image(image)
+        .context("the drawn image cannot be encoded")?;
     Ok(jpeg)
 }
 

@@ -1,4 +1,4 @@
-//! `cameras`: what could be opened.
+//! `cameras`: the cameras that could be opened.
 
 use serde::Serialize;
 
@@ -11,15 +11,15 @@ use crate::source::{VideoDevice, video_devices};
 struct Camera {
     #[serde(flatten)]
     device: VideoDevice,
-    /// Such as `640x480 MJPG 30 fps`; empty if the device could not be asked.
+    /// Such as `640x480 MJPG 30 fps`; empty if the device could not be queried.
     formats: Vec<String>,
-    /// Why it could not be asked.
+    /// Why it could not be queried.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
 }
 
 pub(super) fn cameras(args: &CamerasArgs) -> anyhow::Result<Exit> {
-    let cameras: Vec<Camera> = video_devices().into_iter().map(ask).collect();
+    let cameras: Vec<Camera> = video_devices().into_iter().map(query).collect();
     if args.json {
         print_json(&cameras)?;
         return Ok(Exit::Ok);
@@ -42,7 +42,7 @@ pub(super) fn cameras(args: &CamerasArgs) -> anyhow::Result<Exit> {
 }
 
 #[cfg(feature = "camera")]
-fn ask(device: VideoDevice) -> Camera {
+fn query(device: VideoDevice) -> Camera {
     use crate::source::{SourceErrorKind, camera_formats};
 
     let (formats, fault) = match camera_formats(device.index) {
@@ -57,7 +57,7 @@ fn ask(device: VideoDevice) -> Camera {
 }
 
 #[cfg(not(feature = "camera"))]
-fn ask(device: VideoDevice) -> Camera {
+fn query(device: VideoDevice) -> Camera {
     let fault = Some("this build has no camera support".into());
     Camera { device, formats: Vec::new(), fault }
 }

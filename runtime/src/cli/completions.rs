@@ -1,22 +1,11 @@
 //! `completions`: what a shell completes, from the same definition as the help.
 
-use clap::{Args, Command};
+use clap::Command;
 use clap_complete::{Shell, generate};
 
+use super::args::CompletionsArgs;
 use super::exit::Exit;
 use super::print::print_text;
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  comet-edge completions bash > ~/.local/share/bash-completion/completions/comet-edge
-  comet-edge completions zsh > ~/.zfunc/_comet-edge
-  comet-edge completions fish > ~/.config/fish/completions/comet-edge.fish")]
-pub(super) struct CompletionsArgs {
-    /// Shell to write for
-    #[arg(value_name = "SHELL")]
-    shell: Shell,
-}
 
 /// Prints the script that a shell reads.
 pub(super) fn completions(args: &CompletionsArgs, command: Command) -> anyhow::Result<Exit> {
@@ -37,7 +26,7 @@ mod tests {
     use clap::{Arg, ValueEnum};
 
     #[test]
-    fn every_shell_is_told_the_commands_and_their_flags() {
+    fn every_shell_completes_the_commands_and_their_flags() {
         for shell in Shell::value_variants() {
             let run = Command::new("run").arg(Arg::new("camera").long("camera"));
             let script = script(*shell, Command::new("comet-edge").subcommand(run));

@@ -1,17 +1,17 @@
-//! `inspect`: what a model file says about itself.
+//! `inspect`: the contents of a model file.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::Serialize;
 
+use comet_engine::model::{Manifest, ModelFile};
+use comet_engine::run::{PlanReport, PlannedNode, Session};
+
 use super::args::InspectArgs;
 use super::exit::Exit;
-use super::model;
 use super::print::{print_json, print_text};
-use crate::engine::proto::GraphProto;
-use crate::engine::{PlanReport, PlannedNode, Session};
-use crate::model::{Manifest, ModelFile};
+use super::{environment, model};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -32,7 +32,8 @@ pub(super) fn inspect(args: &InspectArgs) -> anyhow::Result<Exit> {
     let model = model::read(args.file.as_deref(), args.skip_hash)?;
     let mut report = report(&model);
     if args.plan {
-        report.plan = Some(Session::new(&model)?.plan().clone());
+        let session = Session::with_options(&model, environment::engine(1)?)?;
+        report.plan = Some(session.plan().clone());
     }
     if args.json {
         print_json(&report)?;
@@ -56,108 +57,122 @@ fn report(model: &ModelFile) -> Report<'_> {
         sha256: model.sha256(),
         opset: opset.map(|set| set.version),
         nodes: graph.map_or(0, |graph| graph.node.len()),
-        parameters: graph.map_or(0, parameters),
+        parameters: parameters(
+            graph.into_iter().flat_map(|graph| &graph.initializer).map(|tensor| tensor.dims.as_slice()),
+        ),
         operators,
         manifest: model.manifest(),
         plan: None,
     }
 }
 
-fn parameters(graph: &GraphProto) -> u64 {
+/// Values in tensors of these shapes.
+fn parameters<'a>(shapes: impl Iterator<Item = &'a [i64]>) -> u64 {
     let count = |dims: &[i64]| {
         dims.iter().try_fold(1u64, |product, &dim| product.checked_mul(u64::try_from(dim).ok()?))
     };
-    let counts = graph.initializer.iter().filter_map(|tensor| count(&tensor.dims));
-    counts.fold(0, u64::saturating_add)
+    shapes.filter_map(count).fold(0, u64::saturating_add)
+}
+
+/// Lines of a word and what there is to say about it.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, key: &str, value: impl AsRef<str>) {
+        // Names come from the file: a control character must not reach a terminal.
+        let value: String = value.as_ref().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{key:<13}{value}");
+    }
 }
 
 fn text(report: &Report<'_>) -> String {
-    let Manifest { name, writer, classes, preprocess, precision, preset, training, data, .. } =
-        report.manifest;
-    let mut text = String::new();
-    let mut line = |key: &str, value: String| {
-        // Names come from the file: a control character must not reach a terminal.
-        let value: String = value.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{key:<13}{value}");
-    };
-    line("file", format!("{} ({} bytes)", report.file, report.bytes));
-    line("sha256", report.sha256.to_owned());
-    line("model", format!("{name}, {precision}, preset {preset}, written by {writer}"));
-    line("input", format!("{} x {} pixels, {:?}", preprocess.width, preprocess.height, preprocess.fit));
-    line("classes", format!("{}: {}", classes.len(), classes.join(", ")));
-    line(
-        "training",
-        format!(
-            "{} epochs (best {}), objective {}, a = {}, b = {}, seed {}, on {}",
-            training.epochs,
-            training.best_epoch,
-            training.completeness,
-            training.alpha,
-            training.beta,
-            training.seed,
-            training.device,
-        ),
-    );
-    line("data", format!("{}: {} training, {} validation pictures", data.name, data.train, data.val));
-    if let Some(metrics) = &report.manifest.metrics {
-        let pxap = metrics.pxap.map(|pxap| format!(", PxAP {pxap:.1} %")).unwrap_or_default();
-        line(
-            "metrics",
-            format!(
-                "accuracy {:.1} %, balanced {:.1} %{pxap}, map area {:.1} % ({}, n = {})",
-                metrics.accuracy, metrics.balanced_accuracy, metrics.area, metrics.split, metrics.n,
-            ),
-        );
-    }
-    if let Some(fidelity) = &report.manifest.fidelity {
-        line(
-            "fidelity",
-            format!(
-                "map MAE {:.4}, IoU {:.3}, r {:.3}, labels {:.1} % as the float file (n = {})",
-                fidelity.mask_mae,
-                fidelity.mask_iou_mean,
-                fidelity.mask_pearson,
-                fidelity.agreement,
-                fidelity.n,
-            ),
-        );
-    }
-    line(
-        "graph",
-        format!(
-            "{} nodes, {} parameters, opset {}",
-            report.nodes,
-            report.parameters,
-            report.opset.map_or("unknown".into(), |opset| opset.to_string())
-        ),
-    );
-    let operators = report.operators.iter().map(|(name, count)| format!("{name} {count}"));
-    line("operators", operators.collect::<Vec<_>>().join(", "));
+    let mut lines = Lines::default();
+    lines.add("file", format!("{} ({} bytes)", report.file, report.bytes));
+    lines.add("sha256", report.sha256);
+    add_manifest(&mut lines, report.manifest);
+    add_graph(&mut lines, report);
     if let Some(plan) = &report.plan {
-        let million = |count: u64| count as f64 / 1e6;
-        line(
-            "plan",
-            format!(
-                "kernels {}; {:.1} % of {:.1} million multiplications in {} fused regions, {} kB of activations",
-                plan.kernels,
-                plan.fused_share(),
-                million(plan.multiplications),
-                plan.regions,
-                plan.activation_bytes / 1000,
-            ),
-        );
-        if let Some(remark) = &plan.remark {
-            line("", remark.clone());
-        }
-        for PlannedNode { name, operator, runs_as, multiplications } in &plan.nodes {
-            let share = if *multiplications > 0 {
-                format!(", {:.2} million multiplications", million(*multiplications))
-            } else {
-                String::new()
-            };
-            line("", format!("{operator} {name}: {runs_as}{share}"));
-        }
+        add_plan(&mut lines, plan);
     }
-    text.trim_end().to_owned()
+    lines.0.trim_end().to_owned()
+}
+
+fn add_manifest(lines: &mut Lines, manifest: &Manifest) {
+    let Manifest { name, writer, classes, preprocess, precision, preset, training, data, .. } = manifest;
+    lines.add("model", format!("{name}, {precision}, preset {preset}, written by {writer}"));
+    lines.add("input", format!("{} x {} pixels, {:?}", preprocess.width, preprocess.height, preprocess.fit));
+    lines.add("classes", format!("{}: {}", classes.len(), classes.join(", ")));
+    let training = format!(
+        "{} epochs (best {}), objective {}, a = {}, b = {}, seed {}, on {}",
+        training.epochs,
+        training.best_epoch,
+        training.completeness,
+        training.alpha,
+        training.beta,
+        training.seed,
+        training.device,
+    );
+    lines.add("training", training);
+    lines.add("data", format!("{}: {} training, {} validation images", data.name, data.train, data.val));
+    if let Some(metrics) = &manifest.metrics {
+        let pxap = metrics.pxap.map(|pxap| format!(", PxAP {pxap:.1} %")).unwrap_or_default();
+        let metrics = format!(
+            "accuracy {:.1} %, balanced {:.1} %{pxap}, map area {:.1} % ({}, n = {})",
+            metrics.accuracy, metrics.balanced_accuracy, metrics.area, metrics.split, metrics.n,
+        );
+        lines.add("metrics", metrics);
+    }
+    if let Some(fidelity) = &manifest.fidelity {
+        let fidelity = format!(
+            "map MAE {:.4}, IoU {:.3}, r {:.3}, labels {:.1} % as the float file (n = {})",
+            fidelity.mask_mae, fidelity.mask_iou_mean, fidelity.mask_pearson, fidelity.agreement, fidelity.n,
+        );
+        lines.add("fidelity", fidelity);
+    }
+}
+
+fn add_graph(lines: &mut Lines, report: &Report<'_>) {
+    let opset = report.opset.map_or("unknown".into(), |opset| opset.to_string());
+    let Report { nodes, parameters, .. } = report;
+    lines.add("graph", format!("{nodes} nodes, {parameters} parameters, opset {opset}"));
+    let operators = report.operators.iter().map(|(name, count)| format!("{name} {count}"));
+    lines.add("operators", operators.collect::<Vec<_>>().join(", "));
+}
+
+fn add_plan(lines: &mut Lines, plan: &PlanReport) {
+    let million = |count: u64| count as f64 / 1e6;
+    let summary = format!(
+        "kernels {}; {:.1} % of {:.1} million multiplications in {} fused regions, {} kB of activations",
+        plan.kernels,
+        plan.fused_share(),
+        million(plan.multiplications),
+        plan.regions,
+        plan.activation_bytes / 1000,
+    );
+    lines.add("plan", summary);
+    if let Some(remark) = &plan.remark {
+        lines.add("", remark);
+    }
+    for PlannedNode { name, operator, runs_as, multiplications } in &plan.nodes {
+        let share = if *multiplications > 0 {
+            format!(", {:.2} million multiplications", million(*multiplications))
+        } else {
+            String::new()
+        };
+        lines.add("", format!("{operator} {name}: {runs_as}{share}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_controls_a_terminal_is_shown_with_question_marks() {
+        let mut lines = Lines::default();
+        lines.add("model", "a\u{1b}[2J\nb");
+        assert_eq!(lines.0, "model        a?[2J?b\n");
+    }
 }

@@ -1,28 +1,20 @@
 //! `man`: the manual, from the same definition as the help.
 
+use std::fmt::Write;
 use std::fs::create_dir_all;
-use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Command};
+use clap::Command;
 use clap_mangen::{Man, generate_to};
 
+use super::args::ManArgs;
+use super::environment::VARIABLES;
 use super::exit::Exit;
 use super::print::print_text;
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  comet-edge man | man -l -
-  comet-edge man ~/.local/share/man/man1   then: man comet-edge-run")]
-pub(super) struct ManArgs {
-    /// Write a page a command into DIR; without it the first page goes to stdout
-    #[arg(value_name = "DIR")]
-    folder: Option<PathBuf>,
-}
-
 /// Prints the first page, or writes them all.
 pub(super) fn man(args: &ManArgs, command: Command) -> anyhow::Result<Exit> {
+    let command = with_environment(command);
     match &args.folder {
         None => print_text(page(command)?.trim_end())?,
         Some(folder) => create_dir_all(folder)
@@ -30,6 +22,17 @@ pub(super) fn man(args: &ManArgs, command: Command) -> anyhow::Result<Exit> {
             .with_context(|| format!("the pages cannot be written to {}", folder.display()))?,
     }
     Ok(Exit::Ok)
+}
+
+/// The first page lists the variables that the program reads behind its examples.
+fn with_environment(command: Command) -> Command {
+    let mut text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    text.push_str("\n\nEnvironment variables:");
+    for (name, purpose) in VARIABLES {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {name}: {purpose}");
+    }
+    command.after_long_help(text)
 }
 
 fn page(command: Command) -> anyhow::Result<String> {
@@ -43,13 +46,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_page_names_every_command_and_each_has_a_page() {
+    fn the_first_page_names_every_command_and_variable_and_each_command_has_a_page() {
         let command = || {
             let commands = ["run", "predict"].map(|name| Command::new(name).about("does something"));
             Command::new("comet-edge").subcommands(commands)
         };
-        let text = page(command()).unwrap().replace('\\', "");
+        let text = page(with_environment(command())).unwrap().replace('\\', "").replace("*(Aq", "'");
         assert!(text.contains("comet-edge-run(1)") && text.contains("comet-edge-predict(1)"), "{text}");
+        for (name, purpose) in VARIABLES {
+            assert!(text.contains(name) && text.contains(purpose), "{name}: {text}");
+        }
         let folder = tempfile::tempdir().unwrap();
         let args = ManArgs { folder: Some(folder.path().join("new/man1")) };
         man(&args, command()).unwrap();

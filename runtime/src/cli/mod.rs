@@ -1,4 +1,4 @@
-//! The command line: one file a command. Results go to stdout, talk to stderr.
+//! The command line: one file a command. Results go to stdout, messages to stderr.
 
 mod args;
 mod bench;
@@ -6,6 +6,7 @@ mod cameras;
 mod completions;
 mod config;
 mod doctor;
+mod environment;
 mod exit;
 mod inspect;
 mod machine;
@@ -31,8 +32,8 @@ use exit::Exit;
 
 /// Runs the command that the program's arguments name.
 pub fn main() -> ExitCode {
-    let arguments = match config::expand(std::env::args_os().collect(), std::env::vars_os(), &Cli::command())
-    {
+    let typed = std::env::args_os().collect();
+    let arguments = match config::expand(typed, environment::all(), &Cli::command()) {
         Ok(arguments) => arguments,
         Err(error) => {
             print::say(format_args!("error: {error}"));
@@ -62,6 +63,6 @@ pub fn main() -> ExitCode {
     };
     match outcome {
         Ok(exit) => exit.into(),
-        Err(error) => exit::tell(&error).into(),
+        Err(error) => exit::report(&error).into(),
     }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::args::ModelArgs;
 #[cfg(not(feature = "built-in-model"))]
-use crate::model::ModelErrorKind;
-use crate::model::{ModelError, ModelFile};
+use comet_engine::model::ModelErrorKind;
+use comet_engine::model::{ModelError, ModelFile};
 
 /// Ten hand signs: with it, `comet-edge run --camera 0` works on a fresh machine.
 #[cfg(feature = "built-in-model")]
@@ -31,7 +31,7 @@ pub(super) fn load(args: &ModelArgs) -> Result<ModelFile, ModelError> {
 pub(super) fn read(file: Option<&Path>, skip_hash: bool) -> Result<ModelFile, ModelError> {
     match (file, skip_hash) {
         (Some(file), false) => ModelFile::read(file),
-        (Some(file), true) => ModelFile::read_unsealed(file),
+        (Some(file), true) => ModelFile::read_unverified(file),
         (None, _) => built_in(),
     }
 }

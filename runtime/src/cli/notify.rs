@@ -1,8 +1,7 @@
-//! Telling a service manager (systemd) how the run does: ready, alive, its state, reloading, ending.
+//! Notifying a service manager (systemd) of the state of a run: ready, alive, a line of text, reloading, stopping.
 //!
-//! The keep-alive follows the answers, not a timer: a run that hangs goes quiet, and is started again.
+//! The keep-alive follows the predictions, not a timer: a run that hangs sends none, and is started again.
 
-use std::env;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +10,15 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
+use super::environment;
+use crate::deadline::join_within;
 use crate::monitor::{Monitor, Snapshot};
 
-/// How long a change may go unseen.
+/// The longest time until a change is noticed.
 const POLL: Duration = Duration::from_millis(100);
-/// Between two lines about the state.
+/// How long the thread may take to end.
+const ENDING: Duration = Duration::from_secs(1);
+/// Between two lines of text about the state.
 const STATUS: Duration = Duration::from_secs(5);
 
 /// Whether the service manager knows that the service is ready. Clones share it; it stays `false` without a manager.
@@ -23,30 +26,30 @@ const STATUS: Duration = Duration::from_secs(5);
 pub(super) struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    fn told(&self) -> bool {
+    fn is_known(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The service has begun to exchange its model. Says nothing before the service was ready.
+    /// The service has started to exchange its model. Nothing is sent before the service was ready.
     pub(super) fn reloading(&self) {
-        if self.told() {
+        if self.is_known() {
             match NotifyState::monotonic_usec_now() {
-                Ok(now) => tell(&[NotifyState::Reloading, now]),
-                // Without the time the manager would wait for the end of a reload that it cannot place.
-                Err(_) => tell(&[NotifyState::Status("reloading")]),
+                Ok(now) => send(&[NotifyState::Reloading, now]),
+                // A reload without its time would never end for the manager.
+                Err(_) => send(&[NotifyState::Status("reloading")]),
             }
         }
     }
 
     /// The exchange is over, with the new model or the old one.
     pub(super) fn reloaded(&self) {
-        if self.told() {
-            tell(&[NotifyState::Ready]);
+        if self.is_known() {
+            send(&[NotifyState::Ready]);
         }
     }
 }
 
-/// The thread that tells the service manager. When it ends, it tells that the service is stopping.
+/// The thread that notifies the service manager. When it ends, it reports that the service is stopping.
 #[derive(Debug)]
 pub(super) struct Notifier {
     thread: Option<JoinHandle<()>>,
@@ -54,8 +57,7 @@ pub(super) struct Notifier {
 }
 
 impl Notifier {
-    /// Starts to tell, until `stop` is set or this value is dropped. `None` where nobody listens: `NOTIFY_SOCKET` is
-    /// not set.
+    /// Sends notifications until `stop` is set or this value is dropped. `None` where there is no service manager.
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -64,18 +66,20 @@ impl Notifier {
         stop: &Arc<AtomicBool>,
         ready: &Readiness,
     ) -> io::Result<Option<Self>> {
-        if env::var_os("NOTIFY_SOCKET").is_none() {
+        if !environment::has_service_manager() {
             return Ok(None);
         }
         let ended = Arc::<AtomicBool>::default();
         let flags = [Arc::clone(stop), Arc::clone(&ended)];
-        let mut watch = Watch::new(Arc::clone(monitor), ready.clone(), keep_alive(), Instant::now());
+        // Twice as often as the manager asks for.
+        let keep_alive = environment::watchdog().map(|limit| limit / 2).filter(|half| !half.is_zero());
+        let mut watch = Watch::new(Arc::clone(monitor), ready.clone(), keep_alive, Instant::now());
         let work = move || {
             while !flags.iter().any(|flag| flag.load(Ordering::Relaxed)) {
                 watch.look(Instant::now()).send();
                 sleep(POLL.min(watch.keep_alive.unwrap_or(POLL)));
             }
-            tell(&[NotifyState::Stopping]);
+            send(&[NotifyState::Stopping]);
         };
         let thread = Builder::new().name("notify".into()).spawn(work)?;
         Ok(Some(Self { thread: Some(thread), ended }))
@@ -86,28 +90,18 @@ impl Drop for Notifier {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A panic there has been told on stderr, and the manager misses the keep-alive.
-            let _ = thread.join();
+            // A panic there was reported on stderr, and the manager misses the keep-alive.
+            let _ = join_within(thread, ENDING);
         }
     }
 }
 
-/// A manager that cannot be reached finds out by itself.
-fn tell(states: &[NotifyState<'_>]) {
+/// A manager that cannot be reached misses the keep-alive.
+fn send(states: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(states);
 }
 
-/// Half of the time after which the manager gives the service up, if it watches this very process.
-fn keep_alive() -> Option<Duration> {
-    let number = |name: &str| env::var(name).ok()?.parse::<u64>().ok();
-    let own = match env::var_os("WATCHDOG_PID") {
-        Some(_) => number("WATCHDOG_PID") == Some(u64::from(std::process::id())),
-        None => true,
-    };
-    number("WATCHDOG_USEC").filter(|usec| own && *usec > 1).map(|usec| Duration::from_micros(usec / 2))
-}
-
-/// When to tell what.
+/// When to send what.
 struct Watch {
     monitor: Arc<Monitor>,
     ready: Readiness,
@@ -118,9 +112,9 @@ struct Watch {
     status_due: Instant,
 }
 
-/// What is to be told now.
+/// What is to be sent now.
 #[derive(Debug, Default, PartialEq)]
-struct Told {
+struct Notification {
     ready: bool,
     alive: bool,
     status: Option<String>,
@@ -131,31 +125,31 @@ impl Watch {
         Self { monitor, ready, keep_alive, progress: 0, alive_due: now, status_due: now }
     }
 
-    fn look(&mut self, now: Instant) -> Told {
-        let mut told = Told::default();
-        if !self.ready.told() && self.monitor.snapshot().last.is_some() {
+    fn look(&mut self, now: Instant) -> Notification {
+        let mut notification = Notification::default();
+        if !self.ready.is_known() && self.monitor.snapshot().last.is_some() {
             self.ready.0.store(true, Ordering::Relaxed);
-            told.ready = true;
+            notification.ready = true;
             self.status_due = now;
         }
         let progress = self.monitor.progress();
         if let Some(spacing) = self.keep_alive
-            && self.ready.told()
+            && self.ready.is_known()
             && now >= self.alive_due
             && progress != self.progress
         {
-            told.alive = true;
+            notification.alive = true;
             (self.progress, self.alive_due) = (progress, now + spacing);
         }
         if now >= self.status_due {
-            told.status = Some(status(&self.monitor.snapshot()));
+            notification.status = Some(status(&self.monitor.snapshot()));
             self.status_due = now + STATUS;
         }
-        told
+        notification
     }
 }
 
-impl Told {
+impl Notification {
     fn send(&self) {
         let states = [
             self.ready.then_some(NotifyState::Ready),
@@ -164,12 +158,12 @@ impl Told {
         ];
         let states: Vec<NotifyState<'_>> = states.into_iter().flatten().collect();
         if !states.is_empty() {
-            tell(&states);
+            send(&states);
         }
     }
 }
 
-/// One line: whether frames come, the last answer, and how many there are a second.
+/// One line: whether frames come, the last prediction, and how many there are a second.
 fn status(snapshot: &Snapshot) -> String {
     let source = &snapshot.source;
     let line = match (&snapshot.last, &source.fault) {
@@ -182,20 +176,20 @@ fn status(snapshot: &Snapshot) -> String {
                 0 => String::new(),
                 count => format!(", explanation alarms: {count}"),
             };
-            format!("{class}{percent}, {:.1} answers a second from {}{alarms}", snapshot.fps, source.name)
+            format!("{class}{percent}, {:.1} predictions a second from {}{alarms}", snapshot.fps, source.name)
         }
     };
-    // A line end would begin another message, and classes come from model files.
+    // A line end would start another message, and classes come from model files.
     line.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::Answered;
+    use crate::monitor::Predicted;
 
-    fn answer(monitor: &Monitor) {
-        monitor.answered(&Answered {
+    fn predict(monitor: &Monitor) {
+        monitor.predicted(&Predicted {
             frame: 0,
             class: Some("two\nREADY=1"),
             probability: Some(0.97),
@@ -206,22 +200,28 @@ mod tests {
     }
 
     #[test]
-    fn ready_is_told_once_after_an_answer_and_life_only_with_progress() {
+    fn ready_is_sent_once_after_a_prediction_and_the_keep_alive_only_with_progress() {
         let monitor = Arc::new(Monitor::default());
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let half = Some(Duration::from_millis(500));
         let mut watch = Watch::new(Arc::clone(&monitor), Readiness::default(), half, start);
         monitor.alive();
-        let told = watch.look(at(0));
-        assert!(!told.ready && !told.alive && told.status.is_some(), "{told:?}");
-        answer(&monitor);
-        let told = watch.look(at(100));
-        assert!(told.ready && told.alive && told.status.is_some(), "{told:?}");
-        answer(&monitor);
-        assert_eq!(watch.look(at(200)), Told::default(), "too early");
-        assert_eq!(watch.look(at(600)), Told { alive: true, ..Told::default() });
-        assert_eq!(watch.look(at(4000)), Told::default(), "a run that hangs");
+        let notification = watch.look(at(0));
+        assert!(
+            !notification.ready && !notification.alive && notification.status.is_some(),
+            "{notification:?}"
+        );
+        predict(&monitor);
+        let notification = watch.look(at(100));
+        assert!(
+            notification.ready && notification.alive && notification.status.is_some(),
+            "{notification:?}"
+        );
+        predict(&monitor);
+        assert_eq!(watch.look(at(200)), Notification::default(), "too early");
+        assert_eq!(watch.look(at(600)), Notification { alive: true, ..Notification::default() });
+        assert_eq!(watch.look(at(4000)), Notification::default(), "a run that hangs");
         monitor.alive();
         assert!(watch.look(at(4100)).alive, "a run that waits for its source in order");
     }
@@ -231,9 +231,9 @@ mod tests {
         let monitor = Monitor::default();
         monitor.set_source("camera0");
         assert_eq!(status(&monitor.snapshot()), "waiting for the first frame of camera0");
-        answer(&monitor);
+        predict(&monitor);
         let line = status(&monitor.snapshot());
-        assert_eq!(line, "two?READY=1 97 %, 0.0 answers a second from camera0");
+        assert_eq!(line, "two?READY=1 97 %, 0.0 predictions a second from camera0");
         monitor.interrupted("it was unplugged");
         assert!(status(&monitor.snapshot()).starts_with("no frames from camera0 for 0 s: it was unplugged"));
     }

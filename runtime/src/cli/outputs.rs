@@ -1,10 +1,11 @@
 //! The sinks that the arguments ask for.
 
-use super::args::OutputArgs;
-use crate::image::OverlayStyle;
-use crate::sink::{FrameFiles, InputFiles, MaskFiles, OverlayFiles, Sink, SinkError};
+use comet_engine::image::OverlayStyle;
 
-/// The sinks that write files. They come first: they note their files in the record that is printed.
+use super::args::OutputArgs;
+use crate::sink::{ContactSheet, FrameFiles, InputFiles, MaskFiles, OverlayFiles, Sink, SinkError};
+
+/// The sinks that write files. They come first: they add the names of their files to the record that is printed.
 pub(super) fn file_sinks(args: &OutputArgs) -> Result<Vec<Box<dyn Sink>>, SinkError> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     if let Some(folder) = &args.masks {
@@ -16,6 +17,9 @@ pub(super) fn file_sinks(args: &OutputArgs) -> Result<Vec<Box<dyn Sink>>, SinkEr
     if let Some(folder) = &args.overlay {
         sinks.push(Box::new(OverlayFiles::new(folder, style(args))?));
     }
+    if let Some(file) = &args.contact_sheet {
+        sinks.push(Box::new(ContactSheet::new(file, style(args))?));
+    }
     if let Some(folder) = &args.dump_frames {
         sinks.push(Box::new(FrameFiles::new(folder)?));
     }
@@ -24,5 +28,10 @@ pub(super) fn file_sinks(args: &OutputArgs) -> Result<Vec<Box<dyn Sink>>, SinkEr
 
 /// How maps are drawn.
 pub(super) fn style(args: &OutputArgs) -> OverlayStyle {
-    OverlayStyle { colormap: args.colormap, opacity: args.opacity as f32, ..OverlayStyle::default() }
+    OverlayStyle {
+        colormap: args.colormap,
+        opacity: args.opacity as f32,
+        background: args.overlay_background,
+        ..OverlayStyle::default()
+    }
 }

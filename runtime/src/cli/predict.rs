@@ -1,19 +1,25 @@
-//! `predict`: pictures in, one line each.
+//! `predict`: images in, one line each.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::PredictArgs;
-use super::exit::Exit;
+use super::exit::{self, Exit};
 use super::print::say;
-use super::{model, outputs};
-use crate::pipeline::{Inference, RunControl, RunOptions, run};
+use super::{environment, model, outputs};
+use crate::pipeline::{Inference, InferenceOptions, RunControl, RunOptions, run};
 use crate::sink::{EvidenceFolder, EvidenceOf, JsonLines, Sink, TextLines};
-use crate::source::{FilesSource, expand};
+use crate::source::{FilesSource, FoundImages, expand};
 
 pub(super) fn predict(args: &PredictArgs) -> anyhow::Result<Exit> {
+    let options = InferenceOptions {
+        threads: args.threads.count(),
+        kernels: environment::kernels()?,
+        top_k: usize::from(args.outputs.top_k),
+        ..InferenceOptions::default()
+    };
     let model = model::load(&args.model)?;
-    let mut inference = Inference::new(&model, args.threads.count())?.top_k(usize::from(args.outputs.top_k));
+    let mut inference = Inference::with_options(&model, None, options)?;
     let mut sinks = outputs::file_sinks(&args.outputs)?;
     let control = RunControl::default();
     if let Some(folder) = &args.evidence {
@@ -21,16 +27,17 @@ pub(super) fn predict(args: &PredictArgs) -> anyhow::Result<Exit> {
         sinks.push(Box::new(EvidenceFolder::new(folder, EvidenceOf::Everything, usize::MAX, monitor)?));
     }
     sinks.push(printer(args.json));
-    let source = FilesSource::new("the arguments", pictures(&args.paths));
-    let options = RunOptions { report: |notice| say(notice), ..RunOptions::default() };
+    let source = FilesSource::found("the arguments", images(&args.paths));
+    let options = RunOptions { keep_going: true, report: |notice| say(notice), ..RunOptions::default() };
     run(Box::new(source), &mut inference, &mut sinks, &options, &control)?;
     let counts = control.counters.snapshot();
-    if counts.inferred == 0 {
-        say("error: no picture could be read");
-        say("hint: JPEG and PNG are read; give files, folders of them, or a quoted 'pattern*.jpg'");
+    if counts.captured == 0 {
+        // None of the arguments held an image.
+        say("error: no image could be read");
+        say("hint: give images, folders of them, or a quoted 'pattern*.jpg'");
         return Ok(Exit::Io);
     }
-    Ok(Exit::Ok)
+    Ok(exit::of_files(&counts))
 }
 
 fn printer(json: bool) -> Box<dyn Sink> {
@@ -41,14 +48,17 @@ fn printer(json: bool) -> Box<dyn Sink> {
     }
 }
 
-/// Everything behind the arguments. A folder without pictures is told; the others may have some.
-fn pictures(arguments: &[PathBuf]) -> Vec<PathBuf> {
-    let mut pictures = Vec::new();
+/// All images that the arguments name. An argument without images is reported; the others may have some.
+fn images(arguments: &[PathBuf]) -> FoundImages {
+    let mut images = FoundImages::default();
     for argument in arguments {
         match expand(argument) {
-            Ok(found) => pictures.extend(found),
+            Ok(found) => {
+                images.images.extend(found.images);
+                images.unreadable.extend(found.unreadable);
+            }
             Err(error) => say(format_args!("skipped {error}")),
         }
     }
-    pictures
+    images
 }

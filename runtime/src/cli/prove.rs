@@ -1,11 +1,11 @@
-//! `prove`: bundles of evidence are run again.
+//! `prove`: the model is run again on bundles of evidence.
 
 use serde::Serialize;
 
 use super::args::ProveArgs;
 use super::exit::Exit;
-use super::model;
 use super::print::{print_text, say};
+use super::{environment, model};
 use crate::evidence::{Bundle, Proof, prove as prove_bundle};
 
 #[derive(Serialize)]
@@ -16,6 +16,7 @@ struct Line<'a> {
 }
 
 pub(super) fn prove(args: &ProveArgs) -> anyhow::Result<Exit> {
+    let kernels = environment::kernels()?;
     let model = model::load(&args.model)?;
     let (mut proven, mut read) = (true, 0);
     let mut last_fault = None;
@@ -31,7 +32,7 @@ pub(super) fn prove(args: &ProveArgs) -> anyhow::Result<Exit> {
             }
         };
         read += 1;
-        let proof = prove_bundle(&bundle, &model)?;
+        let proof = prove_bundle(&bundle, &model, kernels)?;
         proven &= proof.proven;
         let name = folder.display().to_string();
         if args.json {

@@ -1,14 +1,15 @@
-//! Exchanging the model of a run that goes on: verified first, and the old one serves on if the new one fails.
+//! Exchanging the model of a run that is under way: the new one is verified first, and the old one stays in use if that
+//! fails.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
+
+use comet_engine::model::{ModelError, ModelFile};
 
 use super::model;
 use super::notify::Readiness;
 use super::print::say;
-use crate::model::{ModelError, ModelFile};
 use crate::monitor::Monitor;
 use crate::pipeline::{Exchange, Inference, InferenceOptions};
 
@@ -21,16 +22,15 @@ pub(super) struct Reload {
     pub(super) options: InferenceOptions,
     pub(super) exchange: Exchange,
     pub(super) monitor: Arc<Monitor>,
-    /// Set while one is under way: a second SIGHUP meanwhile changes nothing.
-    pub(super) busy: Arc<AtomicBool>,
+    pub(super) requests: Requests,
     pub(super) ready: Readiness,
     /// The user asked for checks: a model that cannot be checked is refused.
     pub(super) checks_wanted: bool,
 }
 
 impl Reload {
-    /// Reads the files and prepares them. A model whose parts cannot be told apart runs without checks, unless the user
-    /// asked for them.
+    /// Reads the files and prepares them. A model whose predictor cannot be run alone is used without checks, unless
+    /// the user asked for them.
     pub(super) fn prepare(&self) -> Result<Inference, ModelError> {
         let model = model::read(self.model.as_deref(), self.skip_hash)?;
         let reference = self.reference.as_deref().map(ModelFile::read).transpose()?;
@@ -44,30 +44,101 @@ impl Reload {
         Ok(inference)
     }
 
-    /// Begins to exchange the model, on a thread of its own: preparing takes a while, and signals must be heard.
+    /// Starts to exchange the model, on a thread of its own: preparing takes a while, and signals must be handled
+    /// meanwhile. A request that comes while one is served is served after it: the file may have changed again.
     pub(super) fn begin(&self) {
-        if self.busy.swap(true, Ordering::Relaxed) {
+        if !self.requests.ask() {
             return;
         }
         let reload = self.clone();
         let work = move || {
-            reload.ready.reloading();
-            match reload.prepare() {
-                // The run tells when it has changed to it.
-                Ok(inference) => reload.exchange.offer(inference),
-                Err(fault) => {
-                    say(format_args!("the model was not exchanged, the old one serves on: {fault}"));
-                    reload.monitor.reload_failed(&fault.to_string());
+            loop {
+                reload.exchange_once();
+                if !reload.requests.served() {
+                    break;
                 }
             }
-            reload.ready.reloaded();
-            reload.busy.store(false, Ordering::Relaxed);
         };
         // It ends by itself, and holds nothing that the end of the program would lose.
         if let Err(fault) = Builder::new().name("reload".into()).spawn(work) {
             say(format_args!("the model was not exchanged: no thread can be started ({fault})"));
-            self.ready.reloaded();
-            self.busy.store(false, Ordering::Relaxed);
+            self.requests.drop_all();
         }
+    }
+
+    fn exchange_once(&self) {
+        self.ready.reloading();
+        match self.prepare() {
+            // The run reports when it has changed to it.
+            Ok(inference) => self.exchange.offer(inference),
+            Err(fault) => {
+                say(format_args!("the model was not exchanged, the old one stays in use: {fault}"));
+                self.monitor.reload_failed(&fault.to_string());
+            }
+        }
+        self.ready.reloaded();
+    }
+}
+
+/// Requests to exchange the model: one may be under way while another one waits. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Requests(Arc<Mutex<State>>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Idle,
+    Busy,
+    /// Another request came meanwhile. More than one wait as one: each reads the whole file.
+    BusyAndAsked,
+}
+
+impl Requests {
+    /// Adds a request; `true` if the caller is to start serving it, `false` if whoever serves one will.
+    fn ask(&self) -> bool {
+        let mut state = self.lock();
+        let is_idle = *state == State::Idle;
+        *state = if is_idle { State::Busy } else { State::BusyAndAsked };
+        is_idle
+    }
+
+    /// The request that was under way is served; `true` if another one came meanwhile.
+    fn served(&self) -> bool {
+        let mut state = self.lock();
+        let again = *state == State::BusyAndAsked;
+        *state = if again { State::Busy } else { State::Idle };
+        again
+    }
+
+    /// Nobody can serve the requests.
+    fn drop_all(&self) {
+        *self.lock() = State::Idle;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_during_a_reload_is_served_after_it_and_not_dropped() {
+        let requests = Requests::default();
+        assert!(requests.ask(), "the first one starts a reload");
+        assert!(!requests.ask() && !requests.ask(), "two more come meanwhile");
+        assert!(requests.served(), "and are served by one reload");
+        assert!(!requests.served());
+        assert!(requests.ask(), "the next one starts again");
+    }
+
+    #[test]
+    fn a_request_that_nobody_could_serve_does_not_block_the_next_one() {
+        let requests = Requests::default();
+        assert!(requests.ask());
+        requests.drop_all();
+        assert!(requests.ask());
     }
 }

@@ -1,59 +1,59 @@
-//! `run`: a source is answered until it ends or is stopped.
+//! `run`: the frames of a source are predicted until it ends or is stopped.
 
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use comet_engine::explain::TrustLimits;
 
 use super::args::RunArgs;
-use super::exit::Exit;
+use super::environment;
+use super::exit::{self, Exit};
 use super::notify::{Notifier, Readiness};
 use super::print::say;
-use super::reload::Reload;
+use super::reload::{Reload, Requests};
 use super::run_sinks::open_outputs;
 use super::signals::SignalWatch;
-use crate::explain::TrustLimits;
 use crate::monitor::{ThermalLimits, ThermalWatch};
-use crate::pipeline::{InferenceOptions, RunControl, RunOptions, run as run_pipeline};
-use crate::source::{CameraOptions, OpenOptions, SourceSpec};
+use crate::pipeline::{Inference, InferenceOptions, RunControl, RunOptions, run as run_pipeline};
+use crate::source::{CameraOptions, OpenOptions, Source, SourceError, SourceSpec};
 
-/// Every how many answers the explanation is checked: three more runs of the network each, so that the checks cost less
-/// than a tenth of the time.
+/// Every how many predictions the explanation is checked: four more runs of a network each, so that the checks cost
+/// about a tenth of the time.
 const CHECK_EVERY: u64 = 32;
 /// With a float reference, which takes several times as long as the model itself.
 const CHECK_EVERY_WITH_REFERENCE: u64 = 96;
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
+    if args.text && args.jsonl.as_deref() == Some(Path::new("-")) {
+        say("error: --text and --jsonl - both write to stdout; give one of them, or --jsonl FILE");
+        return Ok(Exit::Usage);
+    }
     let control = RunControl::default();
     let ready = Readiness::default();
-    let reload = reload(args, &control, &ready);
+    let reload = reload(args, &control, &ready)?;
     let again = reload.clone();
     let signals = SignalWatch::start(&control.stop, move || again.begin())?;
     let mut inference = reload.prepare()?;
     let spec = args.source.clone().unwrap_or(SourceSpec::Camera(args.camera.unwrap_or(0)));
     let notifier = Notifier::from_env(&control.monitor, &control.stop, &ready)
-        .context("cannot tell the service manager")?;
+        .context("cannot notify the service manager")?;
     // Before the source is opened: a camera that is slow to open should have its page.
     let mut sinks = open_outputs(args, &spec, &control)?;
-    let opened = spec.open(&OpenOptions {
-        stop: Arc::clone(&control.stop),
-        live: args.live,
-        repeat: args.repeat,
-        camera: camera_options(args),
-    });
-    let source = match opened {
+    let source = match open_source(args, &spec, &control) {
         // Asked to end while a camera was being opened.
         Err(_) if control.stop.load(Ordering::Relaxed) => return Ok(Exit::Ok),
         opened => opened?,
     };
+    let live = source.is_live();
     let options = RunOptions {
         frames: args.frames,
         duration: args.duration,
         every: args.every,
         max_fps: args.max_fps,
-        // A camera that watches for months outlives a full disk; a folder can be run again.
-        keep_going: source.is_live(),
+        keep_going: true,
         report: |notice| say(notice),
     };
     let thermal = ThermalWatch::start(
@@ -64,17 +64,37 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
         |notice| say(notice),
     )
     .context("cannot watch the temperature")?;
-    let begun = Instant::now();
-    say(format_args!("answering {} with {}", source.name(), inference.model_state().name));
+    announce(source.as_ref(), &inference);
+    let started = Instant::now();
     let ended = run_pipeline(source, &mut inference, &mut sinks, &options, &control);
-    let seconds = begun.elapsed().as_secs_f64();
-    say(format_args!("{} in {seconds:.1} s", control.counters.snapshot()));
+    let seconds = started.elapsed().as_secs_f64();
+    let counts = control.counters.snapshot();
+    say(format_args!("{counts} in {seconds:.1} s"));
+    let asked_to_end = signals.asked_to_end();
     drop((notifier, thermal, signals));
     ended?;
-    Ok(Exit::Ok)
+    // A camera that runs for months outlives damaged frames and a full disk; files can be read again.
+    Ok(if live || asked_to_end { Exit::Ok } else { exit::of_files(&counts) })
 }
 
-fn reload(args: &RunArgs, control: &RunControl, ready: &Readiness) -> Reload {
+fn announce(source: &dyn Source, inference: &Inference) {
+    say(format_args!("predicting {} with {}", source.name(), inference.model_state().name));
+}
+
+fn open_source(
+    args: &RunArgs,
+    spec: &SourceSpec,
+    control: &RunControl,
+) -> Result<Box<dyn Source>, SourceError> {
+    spec.open(&OpenOptions {
+        stop: Arc::clone(&control.stop),
+        live: args.live,
+        repeat: args.repeat,
+        camera: camera_options(args),
+    })
+}
+
+fn reload(args: &RunArgs, control: &RunControl, ready: &Readiness) -> anyhow::Result<Reload> {
     let trust = &args.trust;
     let usual = TrustLimits::default();
     let limits = TrustLimits {
@@ -84,12 +104,13 @@ fn reload(args: &RunArgs, control: &RunControl, ready: &Readiness) -> Reload {
         ..usual
     };
     let usual_spacing = if trust.reference.is_some() { CHECK_EVERY_WITH_REFERENCE } else { CHECK_EVERY };
-    Reload {
+    Ok(Reload {
         model: args.model.model.clone(),
         skip_hash: args.model.skip_hash,
         reference: trust.reference.clone(),
         options: InferenceOptions {
             threads: args.threads.count(),
+            kernels: environment::kernels()?,
             top_k: usize::from(args.outputs.top_k),
             limits,
             abstain_below: trust.abstain_below.map(|p| p as f32),
@@ -98,10 +119,10 @@ fn reload(args: &RunArgs, control: &RunControl, ready: &Readiness) -> Reload {
         },
         exchange: control.exchange.clone(),
         monitor: Arc::clone(&control.monitor),
-        busy: Arc::new(AtomicBool::new(false)),
+        requests: Requests::default(),
         ready: ready.clone(),
         checks_wanted: trust.check_every.is_some() || trust.reference.is_some(),
-    }
+    })
 }
 
 fn camera_options(args: &RunArgs) -> CameraOptions {

@@ -21,8 +21,8 @@ use crate::source::SourceSpec;
 /// How long files wait for a slow disk, for each frame.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Opens everything that the arguments ask for, in the order in which it takes a result. Sinks that write files come first: they note them in the record that
-/// is printed, recorded and shown.
+/// Opens everything that the arguments ask for, in the order in which it takes a result. Sinks that write files come
+/// first: they add the names of their files to the record that is printed, recorded and shown.
 pub(super) fn open_outputs(
     args: &RunArgs,
     spec: &SourceSpec,
@@ -58,7 +58,7 @@ pub(super) fn open_outputs(
     if args.window {
         match crate::sink::WindowSink::start(outputs::style(&args.outputs), Arc::clone(&control.stop)) {
             Ok(window) => sinks.push(Box::new(window)),
-            // A service without a display does its work all the same.
+            // A service works without a display as well.
             Err(fault) => say(format_args!("no window: {fault}")),
         }
     }
@@ -74,9 +74,9 @@ fn printers(args: &RunArgs) -> Result<Vec<Box<dyn Sink>>, SinkError> {
         printers.push(Box::new(append_to(file)?));
     }
     let json = args.json || args.jsonl.as_deref() == Some(Path::new("-"));
-    match (json, stdout.is_terminal(), to_file) {
+    match (json, args.text || stdout.is_terminal(), to_file) {
         (false, true, _) => printers.push(Box::new(TextLines::new(stdout).numbered(true))),
-        // Whoever writes to a file from a service does not want everything in the journal too.
+        // A service that writes to a file should not write everything to the journal, too.
         (false, false, Some(_)) => {}
         _ => printers.push(Box::new(JsonLines::new("stdout", stdout))),
     }
@@ -94,7 +94,7 @@ fn append_to(file: &Path) -> Result<JsonLines<File>, SinkError> {
     }
 }
 
-/// A power cut may have left half a line, which must not take the next one with it. Pipes and terminals have no last line.
+/// A power cut may have left half a line, which must not spoil the next one. Pipes and terminals have no last line.
 fn end_last_line(file: &mut File) -> std::io::Result<()> {
     if !file.metadata()?.is_file() || file.metadata()?.len() == 0 {
         return Ok(());
@@ -127,7 +127,7 @@ fn open_page(args: &RunArgs, control: &RunControl) -> anyhow::Result<Option<Box<
     Ok(Some(Box::new(page)))
 }
 
-/// The first line of a file: editors end it with a line end, which is no part of the token.
+/// The first line of a file: editors end it with a line end, which is not part of the token.
 #[cfg(feature = "web")]
 fn token(file: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
@@ -141,7 +141,8 @@ fn open_mqtt(
     spec: &SourceSpec,
     control: &RunControl,
 ) -> anyhow::Result<Box<dyn Sink>> {
-    let camera = args.mqtt.camera_name.clone().unwrap_or_else(|| spec.short_name());
+    let usual = || crate::sink::MqttOptions::camera_name(&spec.short_name(), &identity(spec));
+    let camera = args.mqtt.camera_name.clone().unwrap_or_else(usual);
     let options = crate::sink::MqttOptions {
         prefix: args.mqtt.mqtt_topic.clone(),
         camera,
@@ -150,4 +151,19 @@ fn open_mqtt(
         ..crate::sink::MqttOptions::new(url)?
     };
     Ok(Box::new(crate::sink::MqttSink::start(options, Arc::clone(&control.monitor))?))
+}
+
+/// What tells a source from others of the same short name, on this machine. No credentials are in it.
+#[cfg(feature = "mqtt")]
+fn identity(spec: &SourceSpec) -> String {
+    match spec {
+        SourceSpec::Address(address) => address.to_string(),
+        SourceSpec::Command(command) => command.to_string(),
+        SourceSpec::Pattern(pattern) => pattern.clone(),
+        SourceSpec::Path(path) | SourceSpec::CameraLink(path) => {
+            let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            whole.display().to_string()
+        }
+        _ => spec.short_name(),
+    }
 }

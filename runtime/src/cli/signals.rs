@@ -1,27 +1,32 @@
-//! What signals mean to a run: SIGINT and SIGTERM end it, SIGHUP exchanges the model.
+//! What signals do to a run: SIGINT and SIGTERM end it, SIGHUP exchanges the model.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
+use crate::deadline::join_within;
 use crate::source::kill_programs;
 
 /// Exit code of a program that was interrupted, as shells have it.
 const INTERRUPTED: i32 = 130;
+/// How long the thread may take to end.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// Listens until it is dropped.
 pub(super) struct SignalWatch {
     handle: Handle,
+    asked: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl SignalWatch {
-    /// The first SIGINT or SIGTERM sets `stop`, a second one ends the program at once; SIGHUP calls `reload`, which
-    /// must not take long.
+    /// The first SIGINT or SIGTERM sets `stop`, after a second one the program exits immediately; SIGHUP calls
+    /// `reload`, which must not take long.
     pub(super) fn start(
         stop: &Arc<AtomicBool>,
         mut reload: impl FnMut() + Send + 'static,
@@ -30,12 +35,13 @@ impl SignalWatch {
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context(context)?;
         let handle = signals.handle();
         let stop = Arc::clone(stop);
+        let asked = Arc::<AtomicBool>::default();
+        let has_asked = Arc::clone(&asked);
         let listen = move || {
-            let mut asked = false;
             for signal in signals.forever() {
                 if signal == SIGHUP {
                     reload();
-                } else if std::mem::replace(&mut asked, true) {
+                } else if has_asked.swap(true, Ordering::Relaxed) {
                     kill_programs();
                     std::process::exit(INTERRUPTED);
                 } else {
@@ -44,7 +50,12 @@ impl SignalWatch {
             }
         };
         let thread = Builder::new().name("signals".into()).spawn(listen).context(context)?;
-        Ok(Self { handle, thread: Some(thread) })
+        Ok(Self { handle, asked, thread: Some(thread) })
+    }
+
+    /// Whether SIGINT or SIGTERM came.
+    pub(super) fn asked_to_end(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
     }
 }
 
@@ -53,7 +64,7 @@ impl Drop for SignalWatch {
         self.handle.close();
         if let Some(thread) = self.thread.take() {
             // Closing wakes it; its own panic would have ended nothing but itself.
-            let _ = thread.join();
+            let _ = join_within(thread, ENDING);
         }
     }
 }

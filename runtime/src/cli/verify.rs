@@ -1,19 +1,20 @@
-//! `verify`: are the answers still those of the float model?
+//! `verify`: are the predictions still those of the float model?
 
 use std::path::Path;
 
 use anyhow::Context;
 use serde::Serialize;
 
+use comet_engine::explain::{ReferenceSet, compare, compare_sessions};
+use comet_engine::image::read_rgb;
+use comet_engine::model::{Fidelity, GateLimits, ModelError, ModelErrorKind, ModelFile, Precision};
+use comet_engine::run::Session;
+
 use super::args::VerifyArgs;
 use super::exit::Exit;
-use super::model;
 use super::print::{print_json, print_text, say};
-use crate::engine::Session;
-use crate::explain::{ReferenceSet, compare, compare_sessions};
-use crate::image::read_rgb;
-use crate::model::{Fidelity, GateLimits, ModelError, ModelErrorKind, ModelFile, Precision};
-use crate::source::pictures_in;
+use super::{environment, model};
+use crate::source::images_in;
 
 /// The result as JSON.
 #[derive(Serialize)]
@@ -26,16 +27,17 @@ struct Report<'a> {
 }
 
 pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<Exit> {
+    let engine = environment::engine(args.threads.count())?;
     let model = model::load(&args.model)?;
-    let mut session = Session::with_threads(&model, args.threads.count())?;
+    let mut session = Session::with_options(&model, engine)?;
     let fidelity = match (&args.calib, &args.reference, &args.images) {
         (Some(calib), ..) => against_stored(&model, &mut session, calib)?,
         (None, Some(reference), Some(images)) => {
             let reference = model::read(Some(reference.as_path()), args.model.skip_hash)?;
             check_pair(&reference, &model)?;
-            let mut float = Session::with_threads(&reference, args.threads.count())?;
-            let pictures = labelled(images, &model.manifest().classes)?;
-            compare_sessions(&mut float, &mut session, pictures)?
+            let mut float = Session::with_options(&reference, engine)?;
+            let images = labelled(images, &model.manifest().classes)?;
+            compare_sessions(&mut float, &mut session, images)?
         }
         // The argument parser asks for one of the two.
         _ => anyhow::bail!("there is nothing to compare with"),
@@ -57,7 +59,7 @@ pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<Exit> {
 
 fn against_stored(model: &ModelFile, session: &mut Session, folder: &Path) -> anyhow::Result<Fidelity> {
     let set = ReferenceSet::read(folder)?;
-    set.check_model(model).context("these are not the float answers of this model")?;
+    set.check_model(model).context("these are not the float predictions of this model")?;
     Ok(compare(session, &set)?)
 }
 
@@ -90,17 +92,20 @@ fn check_pair(reference: &ModelFile, model: &ModelFile) -> Result<(), ModelError
     }
 }
 
-/// The pictures below a folder, read one at a time, with the class of the folder that each lies in.
+/// The images below a folder, read one at a time, with the class of the folder that each is in.
 fn labelled<'a>(
     folder: &Path,
     classes: &'a [String],
 ) -> anyhow::Result<impl Iterator<Item = (image::RgbImage, Option<usize>)> + use<'a>> {
-    let paths = pictures_in(folder)?;
-    Ok(paths.into_iter().filter_map(move |path| {
+    let found = images_in(folder)?;
+    for error in &found.unreadable {
+        say(format_args!("skipped {error}"));
+    }
+    Ok(found.images.into_iter().filter_map(move |path| {
         let class = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
         let truth = classes.iter().position(|known| Some(known.as_str()) == class);
         match read_rgb(&path) {
-            Ok(picture) => Some((picture, truth)),
+            Ok(image) => Some((image, truth)),
             Err(error) => {
                 say(format_args!("skipped {error}"));
                 None
@@ -115,7 +120,7 @@ fn table(fidelity: &Fidelity, pass: bool) -> String {
         None => "not known (no labels)".into(),
     };
     format!(
-        "pictures          n = {}\n\
+        "images            n = {}\n\
          map MAE           {:.4}\n\
          map IoU           {:.4} (5th percentile {:.4})\n\
          map Pearson r     {:.4}\n\

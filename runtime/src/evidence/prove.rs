@@ -3,16 +3,17 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Bundle;
-use crate::engine::{Kernels, Options, PredictorSession, Session, Tier};
-use crate::explain::masked;
-use crate::image::Mask;
-use crate::model::{ModelError, ModelFile, Precision};
+use comet_engine::explain::masked;
+use comet_engine::image::Mask;
+use comet_engine::model::{ModelError, ModelFile, Precision};
+use comet_engine::run::{Kernels, Options, PredictorSession, Session, Tier};
+
+use super::bundle::Bundle;
 
 /// Float models may run on kernels that add in another order.
 const FLOAT_TOLERANCE: f32 = 1e-3;
 
-/// One step from the picture to the logits.
+/// One step from the image to the logits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ProofStep {
     /// What was compared.
@@ -35,32 +36,29 @@ pub struct Proof {
 /// Runs `model` on what `bundle` holds and compares every step with what the bundle says.
 ///
 /// With an int8 model on integer kernels everything must be equal bit for bit, on any processor; where floats were
-/// multiplied, a network's answers are given a tolerance of 0.001.
+/// multiplied, the outputs of a network are given a tolerance of 0.001.
 ///
 /// # Errors
 /// The model cannot be prepared or run. A bundle that does not fit the model is no error: it is not proven.
-pub fn prove(bundle: &Bundle, model: &ModelFile) -> Result<Proof, ModelError> {
+pub fn prove(bundle: &Bundle, model: &ModelFile, forced: Kernels) -> Result<Proof, ModelError> {
     let manifest = model.manifest();
     let kernels = kernels(bundle);
     let integers = manifest.precision == Precision::Int8 && matches!(kernels, Kernels::Tier(_));
     let tolerance = if integers { 0.0 } else { FLOAT_TOLERANCE };
-    let mut options = Options::threads(1).map_err(|fault| model.error(fault))?;
-    if options.kernels == Kernels::Auto {
-        options.kernels = kernels;
-    }
+    let options = Options { threads: 1, kernels: if forced == Kernels::Auto { kernels } else { forced } };
     let mut steps = vec![files(bundle), same_model(bundle, model)];
     let (width, height) = (manifest.preprocess.width as usize, manifest.preprocess.height as usize);
     let fits = bundle.input.len() == 3 * width * height && bundle.masked.len() == bundle.input.len();
     let map = Mask::new(width, height, bundle.mask.clone()).filter(|_| fits);
     if let Some(map) = map {
-        let input = manifest.preprocess.tensor(&bundle.picture);
-        steps.push(compare("the picture gives the model's input", &bundle.input, &input, 0.0));
-        let answer = Session::with_options(model, options)?.run(&bundle.input)?;
-        steps.push(compare("the selector draws the map", &bundle.mask, answer.mask.values(), tolerance));
+        let input = manifest.preprocess.tensor(&bundle.image);
+        steps.push(compare("the image gives the model's input", &bundle.input, &input, 0.0));
+        let again = Session::with_options(model, options)?.run(&bundle.input)?;
+        steps.push(compare("the selector draws the map", &bundle.mask, again.mask.values(), tolerance));
         let shown = masked(&bundle.input, &map);
         steps.push(compare("input times map is what the predictor saw", &bundle.masked, &shown, 0.0));
         let logits = PredictorSession::with_options(model, options)?.run(&bundle.masked)?;
-        steps.push(compare("the masked picture alone gives the logits", &bundle.logits, &logits, tolerance));
+        steps.push(compare("the masked image alone gives the logits", &bundle.logits, &logits, tolerance));
         steps.extend(named(bundle, &manifest.classes));
     } else {
         let found = format!("the bundle's input, map or masked input is not of {width} x {height} pixels");
@@ -69,7 +67,7 @@ pub fn prove(bundle: &Bundle, model: &ModelFile) -> Result<Proof, ModelError> {
     Ok(Proof { proven: steps.iter().all(|step| step.holds), steps })
 }
 
-/// Kernels of the kind that the answer came from, and not whichever happen to be faster here: a board without dot
+/// Kernels of the kind that the prediction came from, and not whichever happen to be faster here: a board without dot
 /// products may have chosen, by timing, to run an int8 file without its quantization.
 fn kernels(bundle: &Bundle) -> Kernels {
     match bundle.info.kernels.as_str() {
@@ -79,7 +77,7 @@ fn kernels(bundle: &Bundle) -> Kernels {
     }
 }
 
-/// Whether the record names the likeliest class. An average over frames cannot be held against one of them.
+/// Whether the record names the likeliest class. An average over frames cannot be compared with one of them.
 fn named(bundle: &Bundle, classes: &[String]) -> Option<ProofStep> {
     let record = &bundle.info.record;
     if record.get("smoothed").and_then(Value::as_bool) == Some(true) {

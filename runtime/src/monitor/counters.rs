@@ -46,17 +46,17 @@ pub struct Counts {
     pub dropped: u64,
     /// Frames that could not be read or decoded.
     pub corrupt: u64,
-    /// Frames that were answered.
+    /// Frames that were predicted.
     pub inferred: u64,
-    /// Answers that were not valid.
+    /// Predictions that were not valid.
     pub invalid: u64,
-    /// Times that the source stalled or broke off.
+    /// Times that the source stalled or disconnected.
     pub stalls: u64,
-    /// Times that it came back.
+    /// Times that it was opened again.
     pub reconnects: u64,
     /// Results that a sink could not write.
     pub sink_failures: u64,
-    /// Answers whose explanation was checked.
+    /// Predictions whose explanation was checked.
     pub checks: u64,
     /// Alarms that the checks raised.
     pub alarms: u64,
@@ -85,16 +85,16 @@ impl Counters {
 }
 
 impl fmt::Display for Counts {
-    /// `120 frames, 118 answered, 2 corrupt`: the two that matter, and what else is not zero.
+    /// `120 frames, 118 predicted, 2 corrupt`: the two that matter, and what else is not zero.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} frames, {} answered", self.captured, self.inferred)?;
+        write!(f, "{} frames, {} predicted", self.captured, self.inferred)?;
         for (count, name) in [
             (self.passed_over, "passed over"),
             (self.dropped, "dropped"),
             (self.corrupt, "corrupt"),
             (self.invalid, "with an invalid explanation"),
-            (self.stalls, "times stalled or broken off"),
-            (self.reconnects, "times back"),
+            (self.stalls, "times stalled or disconnected"),
+            (self.reconnects, "times opened again"),
             (self.sink_failures, "not written"),
             (self.alarms, "alarms"),
             (self.client_drops, "preview clients dropped"),
@@ -117,6 +117,6 @@ mod tests {
         counters.captured.add_one();
         counters.captured.add_one();
         counters.corrupt.add_one();
-        assert_eq!(counters.snapshot().to_string(), "2 frames, 0 answered, 1 corrupt");
+        assert_eq!(counters.snapshot().to_string(), "2 frames, 0 predicted, 1 corrupt");
     }
 }

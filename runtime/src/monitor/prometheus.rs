@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Quantiles, Snapshot, ThermalState};
+use super::snapshot::{Quantiles, Snapshot, ThermalState};
 
 /// The metrics of `snapshot`, all of them named `comet_edge_...`: seconds, ratios in `[0, 1]`, degrees Celsius.
 ///
@@ -24,14 +24,14 @@ fn program_and_model(page: &mut Page, snapshot: &Snapshot) {
     page.family(
         "build_info",
         "gauge",
-        "Always 1; the label tells the version.",
+        "Always 1; the label is the version.",
         &[(&[("version", snapshot.version)], 1.0)],
     );
     page.gauge("uptime_seconds", "Time since the start.", snapshot.uptime_s);
     page.family(
         "model_info",
         "gauge",
-        "Always 1; the labels tell which model answers.",
+        "Always 1; the labels describe the model in use.",
         &[(
             &[
                 ("name", model.name.as_str()),
@@ -56,8 +56,8 @@ fn source_and_frames(page: &mut Page, snapshot: &Snapshot) {
         &[(&[("source", source.name.as_str())], f64::from(source.signal))],
     );
     page.gauge("source_outage_seconds", "For how long no frames have come.", source.since_s);
-    page.counter("source_stalls_total", "Times that the source stalled or broke off.", counts.stalls);
-    page.counter("source_reconnects_total", "Times that the source came back.", counts.reconnects);
+    page.counter("source_stalls_total", "Times that the source stalled or disconnected.", counts.stalls);
+    page.counter("source_reconnects_total", "Times that the source was opened again.", counts.reconnects);
     page.counter("frames_captured_total", "Frames that the source gave.", counts.captured);
     let outcomes = [
         ("answered", counts.inferred),
@@ -68,24 +68,30 @@ fn source_and_frames(page: &mut Page, snapshot: &Snapshot) {
     let outcomes = outcomes.map(|(outcome, count)| ([("outcome", outcome)], count as f64));
     let samples: Vec<Sample<'_>> = outcomes.iter().map(|(label, count)| (label.as_slice(), *count)).collect();
     page.family("frames_total", "counter", "What became of the frames.", &samples);
-    page.counter("invalid_answers_total", "Answers that were not valid.", counts.invalid);
+    page.counter("invalid_answers_total", "Predictions that were not valid.", counts.invalid);
     page.counter("sink_failures_total", "Results that could not be written.", counts.sink_failures);
     page.counter("preview_client_drops_total", "Preview clients that were dropped.", counts.client_drops);
 }
 
 fn times(page: &mut Page, snapshot: &Snapshot) {
-    page.gauge("answers_per_second", "Answers a second, over the last seconds.", snapshot.fps);
+    page.gauge("answers_per_second", "Predictions a second, over the last seconds.", snapshot.fps);
     let answered = snapshot.counts.inferred;
     page.summary("inference_seconds", "Time in the network.", &snapshot.inference_ms, answered);
-    page.summary("latency_seconds", "Time from capture to answer.", &snapshot.latency_ms, answered);
+    page.summary("latency_seconds", "Time from capture to prediction.", &snapshot.latency_ms, answered);
+    let running = snapshot.prediction.running_s.unwrap_or(0.0);
+    page.gauge(
+        "prediction_running_seconds",
+        "For how long the present prediction has been under way.",
+        running,
+    );
     if let Some(last) = &snapshot.last {
-        page.gauge("last_answer_age_seconds", "Time since the last answer.", last.age_s);
+        page.gauge("last_answer_age_seconds", "Time since the last prediction.", last.age_s);
     }
 }
 
 fn trust(page: &mut Page, snapshot: &Snapshot) {
     let (trust, counts) = (&snapshot.trust, &snapshot.counts);
-    page.counter("checks_total", "Answers whose explanation was checked.", counts.checks);
+    page.counter("checks_total", "Predictions whose explanation was checked.", counts.checks);
     page.counter("alarms_total", "Alarms that the checks raised.", counts.alarms);
     page.gauge("alarms_active", "Alarms that hold now.", trust.alarms.len() as f64);
     if trust.checked > 0 {
@@ -93,9 +99,11 @@ fn trust(page: &mut Page, snapshot: &Snapshot) {
         page.gauge("trust_sufficiency_ratio", help, trust.sufficiency);
         let help = "Share of the last checks in which the class was not seen in what the map leaves out.";
         page.gauge("trust_completeness_ratio", help, trust.completeness);
-        let help = "Mean IoU of the map with that of the shifted picture.";
+        let help = "Mean IoU of the map with that of the shifted image.";
         page.gauge("trust_stability_iou", help, trust.stability_iou);
     }
+    let help = "Share of the last checks with the same class when the map is cut at 0.5, where overlays draw its contour.";
+    page.gauge("trust_same_class_at_contour_ratio", help, trust.same_class_at_contour);
     page.gauge("drift_iou", "Mean IoU with the float reference's map.", trust.drift_iou);
     page.gauge("drift_pearson", "Mean correlation with the float reference's map.", trust.drift_pearson);
     let help = "Share of the last checks with the float reference's class.";
@@ -105,7 +113,7 @@ fn trust(page: &mut Page, snapshot: &Snapshot) {
 fn thermal(page: &mut Page, state: &ThermalState) {
     page.gauge("temperature_celsius", "Of the hottest sensor.", state.celsius);
     page.gauge("throttled", "1 if the processor slows itself down.", f64::from(state.throttled));
-    page.gauge("slowdown_step", "0 is full speed; each step answers less often.", f64::from(state.step));
+    page.gauge("slowdown_step", "0 is full speed; each step predicts less often.", f64::from(state.step));
 }
 
 /// Labels and value of one line.
@@ -171,7 +179,8 @@ mod tests {
     use std::collections::{BTreeMap, HashMap};
 
     use super::*;
-    use crate::monitor::{Answered, ModelState, Monitor};
+    use crate::monitor::{ModelState, Monitor, Predicted};
+    use comet_engine::explain::{Checks, Completeness, Cut, Judge, Stability, Sufficiency};
 
     /// Lines by name and labels; panics on what Prometheus would not take.
     fn parse(text: &str) -> BTreeMap<String, f64> {
@@ -227,9 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn times_are_seconds_and_numbers_that_are_none_are_left_out() {
+    fn times_are_seconds_and_values_that_are_not_finite_are_left_out() {
         let monitor = monitor();
-        let answer = |latency_ms| Answered {
+        let prediction = |latency_ms| Predicted {
             frame: 0,
             class: Some("two"),
             probability: Some(0.9),
@@ -237,12 +246,38 @@ mod tests {
             latency_ms,
             checks: None,
         };
-        monitor.answered(&answer(f64::NAN));
+        monitor.predicted(&prediction(f64::NAN));
         monitor.set_thermal(ThermalState { celsius: Some(61.5), throttled: true, step: 2 });
         let samples = parse(&prometheus(&monitor.snapshot()));
         assert_eq!(samples[r#"comet_edge_inference_seconds{quantile="0.5"}"#], 0.08);
         assert!(!samples.contains_key(r#"comet_edge_latency_seconds{quantile="0.5"}"#));
         assert_eq!(samples["comet_edge_temperature_celsius"], 61.5);
         assert_eq!((samples["comet_edge_throttled"], samples["comet_edge_slowdown_step"]), (1.0, 2.0));
+    }
+
+    #[test]
+    fn the_share_with_the_same_class_at_the_contour_is_a_metric() {
+        let by = Judge::Predictor;
+        let checks = |same_class| Checks {
+            sufficiency: Sufficiency { by, whole_probability: 0.9, same_class: true, holds: true },
+            completeness: Completeness { by, left_out_probability: 0.1, recognised: false, holds: true },
+            stability: Stability { iou: 0.9, holds: true },
+            drift: None,
+            cut: Some(Cut { probability: 0.5, same_class }),
+            ms: 1.0,
+        };
+        let monitor = monitor();
+        for same_class in [true, false, true, true] {
+            monitor.predicted(&Predicted {
+                frame: 0,
+                class: Some("two"),
+                probability: Some(0.9),
+                inference_ms: 80.0,
+                latency_ms: 90.0,
+                checks: Some(&checks(same_class)),
+            });
+        }
+        let samples = parse(&prometheus(&monitor.snapshot()));
+        assert_eq!(samples["comet_edge_trust_same_class_at_contour_ratio"], 0.75);
     }
 }

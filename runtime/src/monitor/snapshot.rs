@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Counts;
+use super::counters::Counts;
 
 /// The state of a [`Monitor`](super::Monitor) at one moment.
 #[derive(Clone, Debug, Serialize)]
@@ -17,22 +17,33 @@ pub struct Snapshot {
     pub model: ModelState,
     /// What happened to frames.
     pub counts: Counts,
-    /// Answers a second, over the last ones.
+    /// Predictions a second, over the last ones.
     pub fps: f64,
     /// Milliseconds in the network.
     pub inference_ms: Quantiles,
-    /// Milliseconds from capture to answer.
+    /// Milliseconds from capture to prediction.
     pub latency_ms: Quantiles,
-    /// The last answer.
+    /// The last prediction.
     pub last: Option<Last>,
     /// The last checks.
     pub trust: TrustSummary,
     /// Temperature, where there is a sensor.
     pub thermal: Option<ThermalState>,
-    /// Every how many answers the checks run; 0 for never.
+    /// Every how many predictions the checks run; 0 for never.
     pub check_every: u64,
-    /// Weight of the newest frame in smoothed answers, if they are smoothed.
+    /// Weight of the newest frame in smoothed predictions, if they are smoothed.
     pub smoothing: Option<f32>,
+    /// The prediction that is under way.
+    pub prediction: PredictionState,
+}
+
+/// For how long a prediction has been under way, writing its result included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct PredictionState {
+    /// Seconds since it started; `None` between two frames.
+    pub running_s: Option<f64>,
+    /// Seconds after which it counts as hanging.
+    pub limit_s: f64,
 }
 
 /// The source of a run.
@@ -84,7 +95,7 @@ pub struct Quantiles {
     pub n: u64,
 }
 
-/// The last answer.
+/// The last prediction.
 #[derive(Clone, Debug, Serialize)]
 pub struct Last {
     /// Number of the frame.
@@ -102,12 +113,15 @@ pub struct Last {
 pub struct TrustSummary {
     /// Checks since the start.
     pub checked: u64,
-    /// Share of the last checks in which the whole picture told nothing more.
+    /// Share of the last checks in which the class held on what the map shows.
     pub sufficiency: f64,
     /// Share in which the class was not recognised in what was left out.
     pub completeness: f64,
-    /// Mean IoU of the map and that of the shifted picture.
+    /// Mean IoU of the map and the shifted image's map.
     pub stability_iou: f64,
+    /// Share of the last checks in which the class stayed the same with the map cut at 0.5, where overlays draw its
+    /// contour; a soft map lets through some of what is outside.
+    pub same_class_at_contour: Option<f64>,
     /// Mean IoU with the float reference's map, if there is one.
     pub drift_iou: Option<f64>,
     /// Mean Pearson correlation with it.
@@ -125,6 +139,6 @@ pub struct ThermalState {
     pub celsius: Option<f64>,
     /// Whether the processor has slowed itself down.
     pub throttled: bool,
-    /// 0 is full speed; each step answers less often.
+    /// 0 is full speed; each step predicts less often.
     pub step: u8,
 }

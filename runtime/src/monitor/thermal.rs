@@ -1,6 +1,6 @@
 //! Watches the board's temperature, so that a run slows down before the processor does.
 //!
-//! A thread reads the sensors every two seconds and leaves a step in the [`Monitor`]; the pipeline answers less often
+//! A thread reads the sensors every two seconds and leaves a step in the [`Monitor`]; the pipeline predicts less often
 //! by itself. The root of the file system is an argument, for tests and for boards whose `/sys` lies elsewhere.
 
 mod governor;
@@ -16,12 +16,16 @@ use std::time::Duration;
 pub use governor::ThermalLimits;
 pub(crate) use sensors::{hottest, throttled};
 
-use super::{Monitor, ThermalState};
+use super::shared::Monitor;
+use super::snapshot::ThermalState;
+use crate::deadline::join_within;
 use governor::{Governor, STEPS};
 use sensors::{Firmware, lowest_cap};
 
 /// Between two looks at the flags that end the thread.
 const POLL: Duration = Duration::from_millis(100);
+/// How long the thread may take to end: the firmware's program may have to be killed first.
+const ENDING: Duration = Duration::from_secs(1);
 /// Polls between two readings: two seconds.
 const READING: u32 = 20;
 
@@ -33,8 +37,8 @@ pub struct ThermalWatch {
 }
 
 impl ThermalWatch {
-    /// Reads the sensors under `root` (`/` on a board) until `stop` is set. `report` hears, from the thread, of every
-    /// change of the step.
+    /// Reads the sensors under `root` (`/` on a board) until `stop` is set. `report` is called, from the thread, at
+    /// every change of the step.
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -75,8 +79,8 @@ impl Drop for ThermalWatch {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A panic there has been told on stderr; the run does not depend on it.
-            let _ = thread.join();
+            // A panic there was reported on stderr; the run does not depend on it.
+            let _ = join_within(thread, ENDING);
         }
     }
 }
@@ -86,11 +90,11 @@ struct Board {
     zones: PathBuf,
     processors: PathBuf,
     firmware: Firmware,
-    /// The highest cap seen so far: a power mode that caps the clock for good is no throttling.
+    /// The highest cap seen so far: a power mode that caps the clock for good is not throttling.
     usual_cap: f64,
     governor: Governor,
     step: u8,
-    /// Whether there was ever something to tell.
+    /// Whether there was ever anything to report.
     known: bool,
 }
 
@@ -107,7 +111,7 @@ impl Board {
         }
     }
 
-    /// Reads everything; with a sentence if the step changed.
+    /// Reads everything; adds a sentence if the step changed.
     fn look(&mut self, ending: &dyn Fn() -> bool) -> (ThermalState, Option<String>) {
         let celsius = hottest(&self.zones).map(|(_, celsius)| celsius);
         let cap = lowest_cap(&self.processors).unwrap_or(self.usual_cap);
@@ -130,7 +134,7 @@ fn notice(state: &ThermalState, before: u8) -> String {
         step => {
             let why = if state.throttled { ", and the processor slows itself down" } else { "" };
             format!(
-                "temperature: {celsius}{why}; answering less often (step {step} of {STEPS}); cool the board: \
+                "temperature: {celsius}{why}; predicting less often (step {step} of {STEPS}); cool the board: \
                  a heat sink, a fan, or fewer frames (--every)"
             )
         }
@@ -150,20 +154,20 @@ mod tests {
     }
 
     #[test]
-    fn a_board_that_grows_hot_is_slowed_down_and_told_once_a_step() {
+    fn a_board_that_grows_hot_is_slowed_down_and_reported_once_a_step() {
         let root = tempfile::tempdir().unwrap();
         let zone = "sys/class/thermal/thermal_zone0/temp";
         write(root.path(), zone, "85000\n");
         let mut board = Board::new(root.path(), ThermalLimits::default());
-        let told: Vec<Option<String>> = (0..4).map(|_| board.look(&|| false).1).collect();
-        assert_eq!(told.iter().flatten().count(), 2, "{told:?}");
+        let notices: Vec<Option<String>> = (0..4).map(|_| board.look(&|| false).1).collect();
+        assert_eq!(notices.iter().flatten().count(), 2, "{notices:?}");
         assert!(
-            told[1].as_deref().is_some_and(|text| text.contains("85 °C") && text.contains("step 1 of 3"))
+            notices[1].as_deref().is_some_and(|text| text.contains("85 °C") && text.contains("step 1 of 3"))
         );
         write(root.path(), zone, "60000\n");
-        let told: Vec<String> = (0..10).filter_map(|_| board.look(&|| false).1).collect();
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[1].contains("back to full speed"), "{told:?}");
+        let notices: Vec<String> = (0..10).filter_map(|_| board.look(&|| false).1).collect();
+        assert_eq!(notices.len(), 2, "{notices:?}");
+        assert!(notices[1].contains("back to full speed"), "{notices:?}");
     }
 
     #[test]
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_tells_the_monitor_at_once_and_ends_when_asked() {
+    fn the_thread_reports_to_the_monitor_at_once_and_ends_when_asked() {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), "sys/class/thermal/thermal_zone0/temp", "45000\n");
         let (monitor, stop) = (Arc::new(Monitor::default()), Arc::new(AtomicBool::new(false)));

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::Quantiles;
+use super::snapshot::Quantiles;
 
 /// Values that quantiles are of.
 const VALUES: usize = 256;
-/// Answers that the rate is of.
+/// Events that the rate is of.
 const TICKS: usize = 64;
-/// Older answers say nothing about the present rate.
+/// Older events say nothing about the present rate.
 const RECENT: Duration = Duration::from_secs(10);
 
 /// The last 256 values.

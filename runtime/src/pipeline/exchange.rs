@@ -1,16 +1,16 @@
-//! Handing a new model to a run that goes on.
+//! Handing a new model to a run that is under way.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::inference::Inference;
 
-/// Room for one prepared model. Clones share it.
+/// Holds at most one prepared model. Clones share it.
 #[derive(Clone, Default)]
 pub struct Exchange(Arc<Mutex<Option<Box<Inference>>>>);
 
 impl Exchange {
-    /// Offers a model; it answers from the next frame on. One that was offered before and not yet taken is dropped.
+    /// Offers a model, which is used from the next frame on. One that was offered before and not yet taken is dropped.
     pub fn offer(&self, inference: Inference) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(inference));
     }

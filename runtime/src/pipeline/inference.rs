@@ -3,31 +3,24 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use comet_engine::explain::{Checker, Flag, TrustLimits};
+use comet_engine::image::Preprocess;
+use comet_engine::model::{ModelError, ModelFile};
+use comet_engine::prediction::{EncodedJpeg, FrameResult, Record, Timings};
+use comet_engine::run::{Kernels, Options, Session};
+
+use super::error::PredictError;
 use super::smoothing::Smoother;
-use crate::engine::{Options, Session};
-use crate::explain::{Checker, Flag, TrustLimits};
-use crate::image::{ImageError, Preprocess};
-use crate::model::{ModelError, ModelFile};
 use crate::monitor::ModelState;
-use crate::sink::{FrameResult, Record, Timings};
 use crate::source::Frame;
 
-/// Why a frame got no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum AnswerError {
-    /// The frame cannot be decoded: the next one may be good.
-    #[error(transparent)]
-    Picture(#[from] ImageError),
-    /// The model failed: it will fail on the next frame too.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-}
-
-/// How answers are made of what the network says.
+/// How predictions are made of what the network gives.
 #[derive(Clone, Debug)]
 pub struct InferenceOptions {
     /// Threads inside the network.
     pub threads: usize,
+    /// Kernels of the quantized parts of the network.
+    pub kernels: Kernels,
     /// Classes in each record.
     pub top_k: usize,
     /// Limits of the flags.
@@ -36,7 +29,7 @@ pub struct InferenceOptions {
     pub abstain_below: Option<f32>,
     /// Averages scores and maps over time; the weight of the newest frame, in `(0, 1]`.
     pub smoothing: Option<f32>,
-    /// Checks the explanation of every N-th answer; 0 for none.
+    /// Checks the explanation of every Nth prediction; 0 for none.
     pub check_every: u64,
 }
 
@@ -44,6 +37,7 @@ impl Default for InferenceOptions {
     fn default() -> Self {
         Self {
             threads: 1,
+            kernels: Kernels::Auto,
             top_k: 1,
             limits: TrustLimits::default(),
             abstain_below: None,
@@ -53,14 +47,14 @@ impl Default for InferenceOptions {
     }
 }
 
-/// A prepared model with everything that turns its answers into records.
+/// A prepared model with everything that turns its outputs into records.
 pub struct Inference {
     session: Session,
     options: InferenceOptions,
     smoother: Option<Smoother>,
     checker: Option<Checker>,
     state: ModelState,
-    answered: u64,
+    predicted: u64,
 }
 
 impl Inference {
@@ -72,7 +66,7 @@ impl Inference {
         Self::with_options(model, None, InferenceOptions { threads, ..InferenceOptions::default() })
     }
 
-    /// Prepares `model` as `options` say; checks hold it against `reference`, if one is given.
+    /// Prepares `model` as `options` say; checks compare it with `reference`, if one is given.
     ///
     /// # Errors
     /// The engine cannot prepare the model, or the reference does not fit it.
@@ -81,7 +75,7 @@ impl Inference {
         reference: Option<&ModelFile>,
         options: InferenceOptions,
     ) -> Result<Self, ModelError> {
-        let engine = Options::threads(options.threads).map_err(|fault| model.error(fault))?;
+        let engine = Options { threads: options.threads.max(1), kernels: options.kernels };
         let session = Session::with_options(model, engine)?;
         let checker = match options.check_every {
             0 => None,
@@ -89,7 +83,7 @@ impl Inference {
         };
         let smoother = options.smoothing.map(Smoother::new);
         let state = describe(model, &session);
-        Ok(Self { session, options, smoother, checker, state, answered: 0 })
+        Ok(Self { session, options, smoother, checker, state, predicted: 0 })
     }
 
     /// Lists this many classes in each record.
@@ -108,50 +102,50 @@ impl Inference {
         self.session.preprocess()
     }
 
-    /// The model, for those who watch the run.
+    /// The model, as the monitor shows it.
     pub fn model_state(&self) -> &ModelState {
         &self.state
     }
 
-    /// How answers are made.
+    /// How predictions are made.
     pub fn options(&self) -> &InferenceOptions {
         &self.options
     }
 
-    /// Decodes, preprocesses, explains and, if it is its turn, checks a frame.
+    /// Decodes, preprocesses and explains a frame, and checks the explanation of every Nth one.
     ///
     /// # Errors
     /// The frame is damaged, or the model fails.
-    pub fn answer(&mut self, frame: Frame) -> Result<FrameResult, AnswerError> {
-        let begun = Instant::now();
-        let picture = frame.decode()?;
+    pub fn predict(&mut self, frame: Frame) -> Result<FrameResult, PredictError> {
+        let started = Instant::now();
+        let image = frame.decode()?;
         let decoded = Instant::now();
         let preprocess = self.session.preprocess();
         let model_size = (preprocess.width, preprocess.height);
-        let region = preprocess.fit.region(picture.dimensions(), model_size);
-        let tensor = preprocess.tensor(&picture);
+        let region = preprocess.fit.region(image.dimensions(), model_size);
+        let tensor = preprocess.tensor(&image);
         let prepared = Instant::now();
         let own = self.session.run(&tensor)?;
         let inferred = Instant::now();
         let checks = match &mut self.checker {
-            Some(checker) if own.is_valid() && self.answered.is_multiple_of(self.options.check_every) => {
+            Some(checker) if own.is_valid() && self.predicted.is_multiple_of(self.options.check_every) => {
                 Some(checker.check(&tensor, &own)?)
             }
             _ => None,
         };
-        self.answered += 1;
+        self.predicted += 1;
         let (explanation, unsmoothed) = match &mut self.smoother {
             Some(smoother) => (smoother.add(&own), Some(own)),
             None => (own, None),
         };
         let ms = Timings {
-            decode: milliseconds(begun, decoded),
+            decode: milliseconds(started, decoded),
             preprocess: milliseconds(decoded, prepared),
             inference: milliseconds(prepared, inferred),
             total: milliseconds(frame.captured, Instant::now()),
         };
-        let place = (frame.source.as_str(), frame.number);
-        let mut record = Record::new(place, &explanation, &self.state.classes, self.options.top_k, ms);
+        let origin = (frame.source.as_str(), frame.number);
+        let mut record = Record::new(origin, &explanation, &self.state.classes, self.options.top_k, ms);
         record.smoothed = unsmoothed.is_some();
         record.flags.extend(self.options.limits.map_flag(&record.mask));
         record.flags.extend(checks.iter().flat_map(|checks| checks.flags()));
@@ -160,17 +154,18 @@ impl Inference {
         let captured = frame.captured;
         Ok(FrameResult {
             record,
-            picture: Arc::new(picture),
+            image: Arc::new(image),
             region,
             tensor: Arc::new(tensor),
             explanation,
             unsmoothed,
             jpeg: frame.into_jpeg().map(Arc::new),
+            encoded: EncodedJpeg::default(),
             captured,
         })
     }
 
-    /// Takes back a class that is not probable enough. Scores and ranking stay: they are what was measured.
+    /// Withholds a class that is not probable enough. Scores and ranking stay: they are what was measured.
     fn abstain(&self, record: &mut Record) {
         if let (Some(limit), Some(probability)) = (self.options.abstain_below, record.probability)
             && probability < limit

@@ -1,20 +1,22 @@
-//! Getting frames out of a source, past faults that cost only themselves.
+//! Getting frames out of a source, past faults that cost one frame only.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::{Builder, JoinHandle, sleep};
-use std::time::{Duration, Instant};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
+use super::control::{RunControl, RunOptions};
+use super::error::RunError;
 use super::notice::{Notice, Throttle};
-use super::run::{RunControl, RunError, RunOptions};
+use crate::deadline::join_within;
 use crate::slot::{LatestSlot, Put};
 use crate::source::{Frame, Recovery, Source, SourceError};
 
-/// How long a source may take to end before its thread is left behind: a program that it reads from may have to be
-/// killed first.
+/// How long a source may take to end before its thread is detached: a program that it reads from may have to be killed
+/// first.
 const ENDING: Duration = Duration::from_millis(800);
 
-/// A source with everything that happens around it: counting, telling, leaving frames out.
+/// A source, with counting, reporting and skipping of frames.
 pub(super) struct Intake {
     source: Box<dyn Source>,
     control: RunControl,
@@ -42,7 +44,7 @@ impl Intake {
         }
     }
 
-    /// The next frame to answer; `None` at the end, or when the run shall stop.
+    /// The next frame to predict; `None` at the end, or when the run was asked to stop.
     pub(super) fn next(&mut self) -> Result<Option<Frame>, SourceError> {
         let counters = Arc::clone(&self.control.counters);
         while !self.control.stop.load(Ordering::Relaxed) {
@@ -67,9 +69,9 @@ impl Intake {
         Ok(None)
     }
 
-    /// Counts and tells a fault that can be passed; gives back one that cannot.
+    /// Counts and reports a fault that costs one frame or a reconnect; returns one that ends the source.
     fn fault(&mut self, error: SourceError) -> Result<(), SourceError> {
-        // What breaks because the program ends is no fault.
+        // What breaks because the program ends is not a fault.
         if self.control.stop.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -92,7 +94,7 @@ impl Intake {
     }
 }
 
-/// Counts and tells a frame that could not be read.
+/// Counts and reports a frame that could not be read.
 pub(super) fn skipped(
     control: &RunControl,
     throttle: &Throttle,
@@ -101,8 +103,8 @@ pub(super) fn skipped(
     reason: String,
 ) {
     control.counters.corrupt.add_one();
-    if let Some(unsaid) = throttle.pass() {
-        report(&Notice::Skipped { source, reason, unsaid });
+    if let Some(suppressed) = throttle.pass() {
+        report(&Notice::Skipped { source, reason, suppressed });
     }
 }
 
@@ -136,17 +138,13 @@ impl Capture {
 
     /// Waits for the end of the thread, which has been asked to stop, and gives its error.
     pub(super) fn finish(self) -> Result<(), RunError> {
-        let deadline = Instant::now() + ENDING;
-        while !self.thread.is_finished() {
-            if Instant::now() >= deadline {
-                (self.report)(&Notice::LeftBehind { source: self.name });
-                return Ok(());
+        match join_within(self.thread, ENDING) {
+            Ok(Ok(ended)) => ended.map_err(RunError::Source),
+            Ok(Err(_)) => Err(RunError::Panicked(self.name)),
+            Err(_) => {
+                (self.report)(&Notice::Detached { source: self.name });
+                Ok(())
             }
-            sleep(Duration::from_millis(5));
-        }
-        match self.thread.join() {
-            Ok(ended) => ended.map_err(RunError::Source),
-            Err(_) => Err(RunError::Panicked(self.name)),
         }
     }
 }
@@ -165,6 +163,7 @@ mod tests {
     use super::*;
     use crate::source::{Pixels, SourceErrorKind};
     use std::collections::VecDeque;
+    use std::time::Instant;
 
     /// What a source does, call by call.
     enum Act {
@@ -182,7 +181,7 @@ mod tests {
                 Some(Act::Give(number)) => Ok(Some(Frame {
                     source: "script".into(),
                     number,
-                    picture: Pixels::Encoded(Vec::new()),
+                    image: Pixels::Encoded(Vec::new()),
                     captured: Instant::now(),
                 })),
                 Some(Act::Fail(kind)) => Err(SourceError::new("script", kind)),
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_that_can_be_passed_are_counted_and_passed() {
+    fn faults_that_cost_one_frame_are_counted_and_do_not_end_the_source() {
         let broken = Act::Fail(SourceErrorKind::Damaged("x".into()));
         let off = Act::Fail(SourceErrorKind::Disconnected("x".into()));
         let acts = [Act::Give(0), broken, Act::Give(2), Act::Give(3), off, Act::Give(4), Act::Fail(lost())];
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_run_takes_no_frame_and_hears_of_no_fault() {
+    fn a_stopped_run_takes_no_frame_and_reports_no_fault() {
         let (mut intake, control) = intake([Act::Give(0), Act::Fail(lost())], 1);
         control.stop.store(true, Ordering::Relaxed);
         assert!(intake.next().unwrap().is_none());
@@ -255,7 +254,7 @@ mod tests {
         Frame {
             source: "script".into(),
             number: 9,
-            picture: Pixels::Encoded(Vec::new()),
+            image: Pixels::Encoded(Vec::new()),
             captured: Instant::now(),
         }
     }

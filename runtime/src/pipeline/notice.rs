@@ -1,4 +1,4 @@
-//! What a run tells while it goes on: faults that cost a frame or a moment, not the run.
+//! What a run reports while it goes on: faults that cost a frame or a moment, not the run.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ pub enum Notice {
         /// What was wrong with the frame.
         reason: String,
         /// How many others were skipped since the last notice of this kind.
-        unsaid: u64,
+        suppressed: u64,
     },
     /// The source stalled or broke off and is being opened again.
     Interrupted {
@@ -33,22 +33,27 @@ pub enum Notice {
         /// What happened.
         reason: String,
         /// How many others were not written since the last notice of this kind.
-        unsaid: u64,
+        suppressed: u64,
     },
-    /// The checks of the explanations raise an alarm.
+    /// Too many of the last explanations failed a check.
     Alarm {
         /// A sentence.
         alarm: String,
     },
-    /// Another model answers from now on.
+    /// An alarm that was reported earlier is over.
+    AlarmEnded {
+        /// A sentence, with the present numbers.
+        alarm: String,
+    },
+    /// Another model is used from now on.
     NewModel {
         /// Its name.
         name: String,
         /// SHA-256 of its file.
         sha256: String,
     },
-    /// The thread of the source did not end in time and was left behind.
-    LeftBehind {
+    /// The thread of the source did not end in time and was detached.
+    Detached {
         /// The source.
         source: String,
     },
@@ -56,33 +61,34 @@ pub enum Notice {
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let others = |unsaid: u64| match unsaid {
+        let others = |suppressed: u64| match suppressed {
             0 => String::new(),
-            unsaid => format!(" (and {unsaid} more since the last message)"),
+            suppressed => format!(" (and {suppressed} more since the last message)"),
         };
         match self {
-            Self::Skipped { source, reason, unsaid } => {
-                write!(f, "skipped {source}: {reason}{}", others(*unsaid))
+            Self::Skipped { source, reason, suppressed } => {
+                write!(f, "skipped {source}: {reason}{}", others(*suppressed))
             }
             Self::Interrupted { source, reason } => {
                 write!(f, "{source} {reason}; trying to open it again")
             }
             Self::Resumed { source } => write!(f, "{source} gives frames again"),
-            Self::NotWritten { reason, unsaid } => {
-                write!(f, "not written: {reason}{}", others(*unsaid))
+            Self::NotWritten { reason, suppressed } => {
+                write!(f, "not written: {reason}{}", others(*suppressed))
             }
             Self::Alarm { alarm } => write!(f, "alarm: {alarm}"),
+            Self::AlarmEnded { alarm } => write!(f, "end of alarm: {alarm}"),
             Self::NewModel { name, sha256 } => {
-                write!(f, "the model {name} ({}...) answers from now on", sha256.get(..12).unwrap_or(sha256))
+                write!(f, "the model {name} ({}...) is used from now on", sha256.get(..12).unwrap_or(sha256))
             }
-            Self::LeftBehind { source } => {
-                write!(f, "the thread of {source} did not end in time and was left behind")
+            Self::Detached { source } => {
+                write!(f, "the thread of {source} did not end in time and was detached")
             }
         }
     }
 }
 
-/// Lets one event through in a time, and counts the others.
+/// Lets one event through per interval, and counts the others.
 #[derive(Debug)]
 pub(super) struct Throttle {
     spacing: Duration,
@@ -94,16 +100,16 @@ impl Throttle {
         Self { spacing, state: Mutex::default() }
     }
 
-    /// The number of events that were held back since the last one that passed; `None` if this one is too.
+    /// The number of events that were suppressed since the last one that passed; `None` if this one is suppressed, too.
     pub(super) fn pass(&self) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, unsaid) = &mut *state;
+        let (last, suppressed) = &mut *state;
         if last.is_some_and(|last| last.elapsed() < self.spacing) {
-            *unsaid += 1;
+            *suppressed += 1;
             return None;
         }
         *last = Some(Instant::now());
-        Some(std::mem::take(unsaid))
+        Some(std::mem::take(suppressed))
     }
 }
 
@@ -112,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_throttle_counts_what_it_holds_back() {
+    fn a_throttle_counts_what_it_suppresses() {
         let open = Throttle::new(Duration::ZERO);
         assert_eq!([open.pass(), open.pass()], [Some(0), Some(0)]);
         let tight = Throttle::new(Duration::from_millis(30));

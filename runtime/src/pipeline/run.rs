@@ -1,106 +1,38 @@
 //! A run: frames in, results out, until one of several ends.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::exchange::Exchange;
-use super::inference::{AnswerError, Inference};
+use comet_engine::prediction::FrameResult;
+
+use super::control::{RunControl, RunOptions};
+use super::error::{PredictError, RunError};
+use super::inference::Inference;
 use super::intake::{Capture, Intake, skipped};
 use super::notice::{Notice, Throttle};
 use super::pacing::Pacing;
 use super::timer::Timer;
-use crate::model::ModelError;
-use crate::monitor::{Answered, Counters, Monitor};
-use crate::sink::{FrameResult, Sink, SinkError};
+use crate::monitor::{AlarmChange, Predicted};
+use crate::sink::{Sink, SinkError};
 use crate::slot::{LatestSlot, Taken};
-use crate::source::{Frame, Source, SourceError};
+use crate::source::{Frame, Source};
 
-/// How long the stop flag may go unseen.
+/// The longest time between two looks at the stop flag.
 const POLL: Duration = Duration::from_millis(100);
 /// Between two messages about damaged frames of a live source.
 const SKIP_SPACING: Duration = Duration::from_secs(1);
-/// Between two messages about results that cannot be written.
+/// Between two messages about results of a live source that cannot be written.
 const SINK_SPACING: Duration = Duration::from_secs(60);
 
-/// The hands on a run from outside: a flag that ends it, its counters and state, and a place for a new model. Clones
-/// share all of it.
-#[derive(Clone, Debug)]
-pub struct RunControl {
-    /// Ends the run within half a second once it is set. A run sets it itself when it ends, so that the
-    /// threads of its source end too: make a new control for the next run.
-    pub stop: Arc<AtomicBool>,
-    /// What happened so far.
-    pub counters: Arc<Counters>,
-    /// What the run knows about itself; the counters are a part of it.
-    pub monitor: Arc<Monitor>,
-    /// Takes a model that answers from the next frame on.
-    pub exchange: Exchange,
-}
-
-impl Default for RunControl {
-    fn default() -> Self {
-        let monitor = Arc::new(Monitor::default());
-        Self {
-            stop: Arc::default(),
-            counters: Arc::clone(&monitor.counters),
-            monitor,
-            exchange: Exchange::default(),
-        }
-    }
-}
-
-/// How long a run goes on, and what it does about faults.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// Ends after this many answers.
-    pub frames: Option<u64>,
-    /// Ends after this time.
-    pub duration: Option<Duration>,
-    /// Answers every N-th frame of the source.
-    pub every: u64,
-    /// Answers at most this many frames a second.
-    pub max_fps: Option<f64>,
-    /// Goes on when a result cannot be written (a full disk), and tells it once a minute.
-    pub keep_going: bool,
-    /// Hears about faults that do not end the run. It is called from two threads.
-    pub report: fn(&Notice),
-}
-
-impl Default for RunOptions {
-    fn default() -> Self {
-        Self { frames: None, duration: None, every: 1, max_fps: None, keep_going: false, report: |_| {} }
-    }
-}
-
-/// Why a run ended before its end.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// The source is lost.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The model failed on a picture.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// A result could not be written.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    /// The source panicked.
-    #[error("the source {0} panicked")]
-    Panicked(String),
-    /// A thread could not be started.
-    #[error("a thread cannot be started ({0})")]
-    Thread(std::io::Error),
-}
-
-/// Answers the frames of `source` and gives the results to `sinks`, in this order.
+/// Predicts the frames of `source` and gives the results to `sinks`, in this order.
 ///
 /// Ends with the source, with [`RunOptions::frames`] or [`RunOptions::duration`], or when
-/// [`RunControl::stop`] is set. A reader of a pipe that has gone away ends it too; that is no error.
+/// [`RunControl::stop`] is set. A pipe whose reader was closed ends it too; that is not an error.
 ///
 /// # Errors
-/// The source is lost, the model fails, or a result cannot be written.
+/// The source is lost, the model fails, or a result cannot be written ([`RunOptions::keep_going`]).
 pub fn run(
     source: Box<dyn Source>,
     inference: &mut Inference,
@@ -109,40 +41,30 @@ pub fn run(
     control: &RunControl,
 ) -> Result<(), RunError> {
     let live = source.is_live();
-    // Every damaged file is named; a camera could fill a disk with its complaints.
-    let spacing = if live { SKIP_SPACING } else { Duration::ZERO };
-    let skips = Arc::new(Throttle::new(spacing));
+    // Every damaged file is named; the messages about a camera could fill a disk.
+    let spacing = |of_live: Duration| if live { of_live } else { Duration::ZERO };
+    let skips = Arc::new(Throttle::new(spacing(SKIP_SPACING)));
     let intake = Intake::new(source, options, control, &skips);
     let mut run = Run {
         inference,
         sinks,
         options,
         control,
+        live,
         skips,
-        sink_faults: Throttle::new(SINK_SPACING),
+        sink_faults: Throttle::new(spacing(SINK_SPACING)),
         pacing: Pacing::new(options.max_fps),
-        answered: 0,
+        predicted: 0,
     };
-    run.announce();
+    run.announce_model();
     let timer = Timer::start(options.duration, &control.stop).map_err(RunError::Thread)?;
     let ended = if live { run.follow(intake) } else { run.pull(intake) };
     control.stop.store(true, Ordering::Relaxed);
     timer.finish();
-    // Every sink is finished, whatever the others say; the first fault is the one to tell.
     let mut faults: Vec<RunError> = ended.err().into_iter().collect();
-    for sink in run.sinks.iter_mut() {
-        match sink.finish() {
-            Ok(()) => {}
-            // What may be lost on the way may be lost at the end, too.
-            Err(fault) if options.keep_going && !fault.is_broken_pipe() => {
-                control.counters.sink_failures.add_one();
-                (options.report)(&Notice::NotWritten { reason: fault.to_string(), unsaid: 0 });
-            }
-            Err(fault) => faults.push(fault.into()),
-        }
-    }
-    let broken_pipe = |fault: &RunError| matches!(fault, RunError::Sink(sink) if sink.is_broken_pipe());
-    match faults.into_iter().find(|fault| !broken_pipe(fault)) {
+    faults.extend(run.finish_sinks());
+    let closed_pipe = |fault: &RunError| matches!(fault, RunError::Sink(sink) if sink.is_broken_pipe());
+    match faults.into_iter().find(|fault| !closed_pipe(fault)) {
         Some(fault) => Err(fault),
         None => Ok(()),
     }
@@ -153,10 +75,11 @@ struct Run<'a, 's> {
     sinks: &'a mut [Box<dyn Sink + 's>],
     options: &'a RunOptions,
     control: &'a RunControl,
+    live: bool,
     skips: Arc<Throttle>,
     sink_faults: Throttle,
     pacing: Pacing,
-    answered: u64,
+    predicted: u64,
 }
 
 impl Run<'_, '_> {
@@ -164,29 +87,29 @@ impl Run<'_, '_> {
     fn pull(&mut self, mut intake: Intake) -> Result<(), RunError> {
         while !self.is_over() {
             match intake.next()? {
-                Some(frame) => self.answer(frame)?,
+                Some(frame) => self.process(frame)?,
                 None => break,
             }
         }
         Ok(())
     }
 
-    /// Live sources: the newest frame, whenever the last one is answered.
+    /// Live sources: the newest frame, whenever the last prediction is finished.
     fn follow(&mut self, intake: Intake) -> Result<(), RunError> {
         let slot = Arc::new(LatestSlot::new());
         let capture = Capture::start(intake, &slot)?;
-        let answered = self.answer_newest(&slot);
+        let processed = self.process_newest(&slot);
         self.control.stop.store(true, Ordering::Relaxed);
         slot.close();
         let captured = capture.finish();
-        answered.and(captured)
+        processed.and(captured)
     }
 
-    fn answer_newest(&mut self, slot: &LatestSlot<Frame>) -> Result<(), RunError> {
+    fn process_newest(&mut self, slot: &LatestSlot<Frame>) -> Result<(), RunError> {
         while !self.is_over() {
             match slot.take(POLL) {
-                Taken::Value(frame) => self.answer(frame)?,
-                // Waiting for a source is no hang; a source that hangs is watched where it is read.
+                Taken::Value(frame) => self.process(frame)?,
+                // Waiting for a source is not a hang; a source that hangs is detected where it is read.
                 Taken::TimedOut => self.control.monitor.alive(),
                 Taken::Closed => break,
             }
@@ -196,57 +119,37 @@ impl Run<'_, '_> {
 
     fn is_over(&self) -> bool {
         self.control.stop.load(Ordering::Relaxed)
-            || self.options.frames.is_some_and(|frames| self.answered >= frames)
+            || self.options.frames.is_some_and(|frames| self.predicted >= frames)
     }
 
-    /// Tells the monitor which model answers.
-    fn announce(&self) {
+    /// Describes the model to the monitor. What alarms there were about the one before end with it.
+    fn announce_model(&self) {
         let options = self.inference.options();
         let min_share = options.limits.min_share;
         self.control.monitor.set_up(options.check_every, options.smoothing, min_share);
-        self.control.monitor.set_model(self.inference.model_state().clone());
+        let ended = self.control.monitor.set_model(self.inference.model_state().clone());
+        self.report_alarms(ended);
     }
 
-    /// A new model, if one was offered.
+    /// Changes to a new model, if one was offered.
     fn exchange(&mut self) {
         if let Some(inference) = self.control.exchange.take() {
             *self.inference = *inference;
-            self.announce();
+            self.announce_model();
             let model = self.inference.model_state();
             let (name, sha256) = (model.name.clone(), model.sha256.clone());
             (self.options.report)(&Notice::NewModel { name, sha256 });
         }
     }
 
-    fn answer(&mut self, frame: Frame) -> Result<(), RunError> {
+    /// Takes one frame all the way to the sinks, and then keeps the pace.
+    fn process(&mut self, frame: Frame) -> Result<(), RunError> {
         self.exchange();
         self.pacing.begin(self.control.monitor.thermal_step());
-        let mut result = match self.inference.answer(frame) {
-            Ok(result) => result,
-            Err(AnswerError::Picture(error)) => {
-                let (source, reason) = (error.name, error.kind.to_string());
-                skipped(self.control, &self.skips, self.options.report, source, reason);
-                // A camera that gives damaged frames only is no hang either.
-                self.control.monitor.alive();
-                return Ok(());
-            }
-            Err(AnswerError::Model(error)) => return Err(error.into()),
-        };
-        self.answered += 1;
-        self.note(&result);
-        for sink in self.sinks.iter_mut() {
-            match sink.accept(&mut result) {
-                Ok(()) => {}
-                Err(fault) if self.options.keep_going && !fault.is_broken_pipe() => {
-                    self.control.counters.sink_failures.add_one();
-                    if let Some(unsaid) = self.sink_faults.pass() {
-                        let reason = fault.to_string();
-                        (self.options.report)(&Notice::NotWritten { reason, unsaid });
-                    }
-                }
-                Err(fault) => return Err(fault.into()),
-            }
-        }
+        self.control.monitor.prediction_started();
+        let passed = self.predict_and_pass_on(frame);
+        self.control.monitor.prediction_ended();
+        passed?;
         if !self.is_over() {
             let monitor = &self.control.monitor;
             self.pacing.wait(monitor.thermal_step(), &self.control.stop, || monitor.alive());
@@ -254,14 +157,62 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Counts an answer, and tells an alarm that it brought.
-    fn note(&self, result: &FrameResult) {
+    fn predict_and_pass_on(&mut self, frame: Frame) -> Result<(), RunError> {
+        let mut result = match self.inference.predict(frame) {
+            Ok(result) => result,
+            Err(PredictError::Image(error)) => {
+                let (source, reason) = (error.name, error.kind.to_string());
+                skipped(self.control, &self.skips, self.options.report, source, reason);
+                // A camera that gives damaged frames only is not a hang either.
+                self.control.monitor.alive();
+                return Ok(());
+            }
+            Err(PredictError::Model(error)) => return Err(error.into()),
+        };
+        self.predicted += 1;
+        self.count(&result);
+        for sink in self.sinks.iter_mut() {
+            if let Err(fault) = sink.accept(&mut result) {
+                if !goes_on_after(&fault, self.options.keep_going, self.live) {
+                    return Err(fault.into());
+                }
+                self.control.counters.sink_failures.add_one();
+                if let Some(suppressed) = self.sink_faults.pass() {
+                    (self.options.report)(&Notice::NotWritten { reason: fault.to_string(), suppressed });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finishes every sink, whatever becomes of the others; gives the faults that end a run.
+    fn finish_sinks(&mut self) -> Vec<RunError> {
+        let mut faults = Vec::new();
+        for sink in self.sinks.iter_mut() {
+            sink.begin_finish();
+        }
+        for sink in self.sinks.iter_mut() {
+            match sink.finish() {
+                Ok(()) => {}
+                // What may be lost on the way may be lost at the end, too.
+                Err(fault) if goes_on_after(&fault, self.options.keep_going, self.live) => {
+                    self.control.counters.sink_failures.add_one();
+                    (self.options.report)(&Notice::NotWritten { reason: fault.to_string(), suppressed: 0 });
+                }
+                Err(fault) => faults.push(fault.into()),
+            }
+        }
+        faults
+    }
+
+    /// Counts a prediction, and reports the alarms that begin or end with it.
+    fn count(&self, result: &FrameResult) {
         let record = &result.record;
         self.control.counters.inferred.add_one();
         if record.is_invalid() {
             self.control.counters.invalid.add_one();
         }
-        let alarmed = self.control.monitor.answered(&Answered {
+        let changes = self.control.monitor.predicted(&Predicted {
             frame: record.frame,
             class: record.class.as_deref(),
             probability: record.probability,
@@ -269,10 +220,98 @@ impl Run<'_, '_> {
             latency_ms: record.ms.total,
             checks: record.checks.as_ref(),
         });
-        if alarmed {
-            for alarm in self.control.monitor.snapshot().trust.alarms {
-                (self.options.report)(&Notice::Alarm { alarm });
+        self.report_alarms(changes);
+    }
+
+    fn report_alarms(&self, changes: Vec<AlarmChange>) {
+        for AlarmChange { alarm, active } in changes {
+            let notice = if active { Notice::Alarm { alarm } } else { Notice::AlarmEnded { alarm } };
+            (self.options.report)(&notice);
+        }
+    }
+}
+
+/// Whether a run goes on although this could not be written.
+fn goes_on_after(fault: &SinkError, keep_going: bool, live: bool) -> bool {
+    let is_full = matches!(fault.fault.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    keep_going && !fault.is_broken_pipe() && (live || !is_full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{SyntheticScene, SyntheticSource};
+    use comet_engine::model::ModelFile;
+
+    /// Fails on the frame of this number.
+    struct Faulty {
+        frame: u64,
+        kind: ErrorKind,
+        accepted: u64,
+    }
+
+    impl Sink for Faulty {
+        fn accept(&mut self, result: &mut FrameResult) -> Result<(), SinkError> {
+            if result.record.frame == self.frame {
+                return Err(SinkError::new("out", self.kind.into()));
             }
+            self.accepted += 1;
+            Ok(())
+        }
+    }
+
+    /// How a run over four drawn frames ends: its outcome, frames predicted, frames accepted, failures counted.
+    fn run_with(kind: ErrorKind, keep_going: bool) -> (Result<(), RunError>, u64, u64, u64) {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/hands.int8.onnx");
+        let model = ModelFile::read(file.as_ref()).unwrap();
+        let mut inference = Inference::new(&model, 1).unwrap();
+        let control = RunControl::default();
+        let scene: SyntheticScene = "64x64,0,1,4".parse().unwrap();
+        let source = SyntheticSource::new(scene, false, Arc::clone(&control.stop));
+        let mut sink = Faulty { frame: 1, kind, accepted: 0 };
+        let options = RunOptions { keep_going, ..RunOptions::default() };
+        let ended = {
+            let mut sinks: [Box<dyn Sink + '_>; 1] = [Box::new(Borrowed(&mut sink))];
+            run(Box::new(source), &mut inference, &mut sinks, &options, &control)
+        };
+        let counts = control.counters.snapshot();
+        (ended, counts.inferred, sink.accepted, counts.sink_failures)
+    }
+
+    struct Borrowed<'a>(&'a mut Faulty);
+
+    impl Sink for Borrowed<'_> {
+        fn accept(&mut self, result: &mut FrameResult) -> Result<(), SinkError> {
+            self.0.accept(result)
+        }
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_written_costs_itself_only_if_the_run_is_to_go_on() {
+        let (ended, predicted, accepted, failures) = run_with(ErrorKind::InvalidFilename, true);
+        assert!(ended.is_ok());
+        assert_eq!((predicted, accepted, failures), (4, 3, 1));
+        let (ended, predicted, ..) = run_with(ErrorKind::InvalidFilename, false);
+        assert!(matches!(ended, Err(RunError::Sink(_))) && predicted == 2);
+    }
+
+    #[test]
+    fn a_full_disk_ends_a_run_over_files_and_a_closed_pipe_ends_it_without_an_error() {
+        let (ended, predicted, ..) = run_with(ErrorKind::StorageFull, true);
+        assert!(matches!(ended, Err(RunError::Sink(_))) && predicted == 2);
+        let (ended, predicted, ..) = run_with(ErrorKind::BrokenPipe, true);
+        assert!(ended.is_ok() && predicted == 2);
+    }
+
+    #[test]
+    fn one_file_that_cannot_be_written_does_not_end_a_run_and_a_full_disk_ends_one_over_files() {
+        let fault = |kind: ErrorKind| SinkError::new("out/a.overlay.jpg", kind.into());
+        for live in [false, true] {
+            assert!(goes_on_after(&fault(ErrorKind::InvalidFilename), true, live));
+            assert!(goes_on_after(&fault(ErrorKind::PermissionDenied), true, live));
+            assert!(!goes_on_after(&fault(ErrorKind::PermissionDenied), false, live));
+            assert!(!goes_on_after(&fault(ErrorKind::BrokenPipe), true, live));
+            assert_eq!(goes_on_after(&fault(ErrorKind::StorageFull), true, live), live);
         }
     }
 }

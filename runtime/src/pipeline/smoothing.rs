@@ -1,9 +1,9 @@
-//! Averages over time: a hand that holds the camera shakes, and a class that flickers helps nobody.
+//! Averages over time: a hand-held camera shakes, and a class that flickers helps nobody.
 
-use crate::engine::Explanation;
-use crate::image::Mask;
+use comet_engine::image::Mask;
+use comet_engine::prediction::Explanation;
 
-/// Exponentially weighted averages of class probabilities and map.
+/// Exponentially weighted averages of class probabilities and attribution map.
 #[derive(Clone, Debug)]
 pub(super) struct Smoother {
     weight: f32,
@@ -16,10 +16,10 @@ impl Smoother {
         Self { weight: weight.clamp(f32::MIN_POSITIVE, 1.0), last: None }
     }
 
-    /// The averages with `explanation` in them. The logits are the logarithms of the averaged probabilities, so that
+    /// The averages, with `explanation` included. The logits are the logarithms of the averaged probabilities, so that
     /// their softmax gives these back.
     ///
-    /// A broken answer is given back as it is and forgets the past: an average must not hide it.
+    /// An invalid explanation is returned as it is and resets the average, which must not hide it.
     pub(super) fn add(&mut self, explanation: &Explanation) -> Explanation {
         if !explanation.is_valid() {
             self.last = None;
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_answer_is_not_hidden_and_the_next_one_begins_anew() {
+    fn an_invalid_explanation_is_not_hidden_and_resets_the_average() {
         let mut smoother = Smoother::new(0.1);
         smoother.add(&explanation(0.0, [0.0, 0.0]));
         assert!(!smoother.add(&explanation(f32::NAN, [0.0, 0.0])).is_valid());

@@ -6,7 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
+use crate::deadline::join_within;
+
 const TICK: Duration = Duration::from_millis(20);
+/// How long the thread may take to end after the flag is set.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// Sets a stop flag when the time is over.
 pub(super) struct Timer {
@@ -14,7 +18,7 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    /// Starts to count; without a duration there is nothing to count.
+    /// Starts the clock; without a duration there is none.
     pub(super) fn start(duration: Option<Duration>, stop: &Arc<AtomicBool>) -> io::Result<Self> {
         // A time beyond the clock's range never comes.
         let Some(end) = duration.and_then(|duration| Instant::now().checked_add(duration)) else {
@@ -38,7 +42,7 @@ impl Timer {
     pub(super) fn finish(self) {
         if let Some(thread) = self.thread {
             // It only sleeps and looks at a flag.
-            let _ = thread.join();
+            let _ = join_within(thread, ENDING);
         }
     }
 }
@@ -50,10 +54,10 @@ mod tests {
     #[test]
     fn the_flag_is_set_when_the_time_is_over_and_not_before() {
         let stop = Arc::new(AtomicBool::new(false));
-        let begun = Instant::now();
+        let started = Instant::now();
         let timer = Timer::start(Some(Duration::from_millis(60)), &stop).unwrap();
         timer.finish();
-        assert!(stop.load(Ordering::Relaxed) && begun.elapsed() >= Duration::from_millis(60));
+        assert!(stop.load(Ordering::Relaxed) && started.elapsed() >= Duration::from_millis(60));
     }
 
     #[test]

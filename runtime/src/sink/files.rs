@@ -1,12 +1,14 @@
-//! Maps, inputs and pictures as files, to compare engines and to look at what the model saw.
+//! Maps, inputs and images as files, to compare engines and to look at what the model saw.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use comet_engine::image::encode_png;
+use comet_engine::prediction::{FrameResult, Record};
+use comet_engine::storage::write_whole;
+
+use super::interface::{Sink, SinkError};
 use super::names::FrameNames;
-use super::{FrameResult, Record, Sink, SinkError};
-use crate::image::encode_png;
-use crate::storage::write_whole;
 
 /// A folder that gets a file of one kind for each frame.
 pub(super) struct FrameFolder {
@@ -37,7 +39,7 @@ impl FrameFolder {
     }
 }
 
-/// Writes each map as 16-bit grey PNG of the model's input size: `<stem>.mask.png`, 65,535 = 1.0.
+/// Writes each attribution map as 16-bit grey PNG of the model's input size: `<stem>.mask.png`, 65,535 = 1.0.
 pub struct MaskFiles(FrameFolder);
 
 impl MaskFiles {
@@ -59,7 +61,7 @@ impl Sink for MaskFiles {
     }
 }
 
-/// Writes each input as raw little-endian f32 `[3, height, width]`, as the network got it: `<stem>.input.f32`.
+/// Writes each input as raw little-endian f32 `[3, height, width]`, as the network received it: `<stem>.input.f32`.
 pub struct InputFiles(FrameFolder);
 
 impl InputFiles {
@@ -80,7 +82,7 @@ impl Sink for InputFiles {
     }
 }
 
-/// Writes each answered picture as PNG, `<stem>.frame.png`: what a camera showed can be answered again.
+/// Writes each classified image as PNG, `<stem>.frame.png`: what a camera showed can be classified again.
 pub struct FrameFiles(FrameFolder);
 
 impl FrameFiles {
@@ -95,7 +97,7 @@ impl FrameFiles {
 
 impl Sink for FrameFiles {
     fn accept(&mut self, result: &mut FrameResult) -> Result<(), SinkError> {
-        let png = encode_png(&result.picture);
+        let png = encode_png(&result.image);
         self.0.write(&result.record, png).map(drop)
     }
 }
@@ -109,7 +111,7 @@ pub(super) fn make(folder: &Path) -> Result<PathBuf, SinkError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::record::sample::result;
+    use crate::sink::sample::result;
 
     #[test]
     fn a_map_keeps_sixteen_bits_and_its_file_is_noted() {
@@ -124,6 +126,15 @@ mod tests {
         let mut second = result("y/a.jpg", 1, [0.0; 3]);
         sink.accept(&mut second).unwrap();
         assert!(second.record.mask_file.unwrap().ends_with("a.000001.mask.png"));
+    }
+
+    #[test]
+    fn a_name_as_long_as_a_file_system_takes_gets_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = format!("{}.png", "n".repeat(250));
+        let mut files = FrameFolder::new(folder.path(), "overlay.jpg").unwrap();
+        let name = files.write(&result(&source, 0, [0.0; 3]).record, Ok(vec![1])).unwrap();
+        assert_eq!(std::fs::read(name).unwrap(), [1]);
     }
 
     #[test]

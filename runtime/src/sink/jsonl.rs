@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
-use super::{FrameResult, Sink, SinkError};
+use comet_engine::prediction::FrameResult;
 
-/// Writes each [`Record`](super::Record) as one line; the line is out before the next frame is inferred.
+use super::interface::{Sink, SinkError};
+
+/// Writes each [`Record`](comet_engine::prediction::Record) as one line; it is out before the next frame is taken.
 pub struct JsonLines<W> {
     name: String,
     writer: W,
@@ -43,7 +45,7 @@ impl<W: Write> Sink for JsonLines<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::record::sample::result;
+    use crate::sink::sample::result;
 
     #[test]
     fn each_result_is_a_line_of_its_own() {

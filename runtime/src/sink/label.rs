@@ -1,44 +1,37 @@
-//! A line of text in a picture, from a bitmap font of 8 x 8 pixels.
+//! A line of text in an image.
 
-use font8x8::legacy::BASIC_LEGACY;
 use image::{Rgb, RgbImage};
 
-const GLYPH: u32 = 8;
-/// Columns of a picture for each step of magnification: text stays readable on large pictures.
-const COLUMNS_A_STEP: u32 = 320;
+use comet_engine::image::{draw_text, text_width};
 
-/// Writes `text` on a dark bar into the upper left corner; what does not fit is cut off.
-pub(super) fn draw_label(picture: &mut RgbImage, text: &str) {
-    let scale = (picture.width() / COLUMNS_A_STEP).clamp(1, 8);
-    let letters = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-    let width = letters.saturating_add(1).saturating_mul(GLYPH * scale).min(picture.width());
-    let height = (2 * GLYPH * scale).min(picture.height());
-    for row in 0..height {
-        for column in 0..width {
-            if let Some(pixel) = picture.get_pixel_mut_checked(column, row) {
-                pixel.0 = pixel.0.map(|byte| byte / 4);
-            }
-        }
-    }
-    let start = GLYPH * scale / 2;
-    let places = (0..).map(|letter: u32| start + letter * GLYPH * scale);
-    for (character, left) in text.chars().zip(places).take_while(|(_, left)| *left < width) {
-        draw_glyph(picture, &glyph(character), (left, start), scale);
-    }
+const WHITE: Rgb<u8> = Rgb([255; 3]);
+/// Height of the line as a part of the image's shorter side.
+const PART: f32 = 1.0 / 14.0;
+/// Smallest and largest height of the line in pixels.
+const HEIGHT: (f32, f32) = (14.0, 112.0);
+/// What is left of the image below the box, of 256: bright letters can be read on it, whatever the image shows.
+const BELOW: u32 = 64;
+
+/// Writes `text` on a dark, translucent box in the upper left corner; what does not fit is cut off.
+pub(super) fn draw_label(image: &mut RgbImage, text: &str) {
+    let height = (image.width().min(image.height()) as f32 * PART).clamp(HEIGHT.0, HEIGHT.1);
+    draw_label_of(image, text, height);
 }
 
-fn glyph(character: char) -> [u8; 8] {
-    let of = |character: char| BASIC_LEGACY.get(character as usize).copied();
-    of(character).or_else(|| of('?')).unwrap_or_default()
+/// The same with a line of `height` pixels.
+pub(super) fn draw_label_of(image: &mut RgbImage, text: &str, height: f32) {
+    let margin = (height * 0.35).ceil();
+    let columns = (text_width(text, height) as f32 + 2.0 * margin).ceil() as u32;
+    let rows = (height + margin).ceil() as u32;
+    darken(image, columns, rows);
+    draw_text(image, margin as i32, (margin * 0.5) as i32, text, height, WHITE);
 }
 
-/// Each byte is a row; its lowest bit is the leftmost pixel.
-fn draw_glyph(picture: &mut RgbImage, glyph: &[u8; 8], (left, top): (u32, u32), scale: u32) {
-    for row in 0..GLYPH * scale {
-        let bits = glyph.get((row / scale) as usize).copied().unwrap_or_default();
-        for column in (0..GLYPH * scale).filter(|column| (bits >> (column / scale)) & 1 == 1) {
-            if let Some(pixel) = picture.get_pixel_mut_checked(left + column, top + row) {
-                *pixel = Rgb([255; 3]);
+fn darken(image: &mut RgbImage, columns: u32, rows: u32) {
+    for row in 0..rows.min(image.height()) {
+        for column in 0..columns.min(image.width()) {
+            if let Some(pixel) = image.get_pixel_mut_checked(column, row) {
+                pixel.0 = pixel.0.map(|byte| ((u32::from(byte) * BELOW) >> 8) as u8);
             }
         }
     }
@@ -49,12 +42,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_drawn_and_what_does_not_fit_is_cut_off() {
-        let mut picture = RgbImage::new(40, 20);
-        draw_label(&mut picture, "I");
-        let white = |picture: &RgbImage| picture.pixels().filter(|p| p.0 == [255; 3]).count();
-        assert!(white(&picture) > 8);
-        draw_label(&mut picture, &"\u{1F600} three 99 %".repeat(40));
+    fn text_can_be_read_on_bright_and_dark_images() {
+        for shade in [0, 128, 255] {
+            let mut image = RgbImage::from_pixel(160, 120, Rgb([shade; 3]));
+            draw_label(&mut image, "three 99 %");
+            let corner: Vec<u8> = (0..60)
+                .flat_map(|x| (0..14).map(move |y| (x, y)))
+                .map(|(x, y)| image.get_pixel(x, y).0[0])
+                .collect();
+            let (bright, dark) =
+                (corner.iter().filter(|v| **v > 200).count(), corner.iter().filter(|v| **v < 80).count());
+            assert!(bright > 10 && dark > 100, "{shade}: {bright} bright and {dark} dark pixels");
+            assert_eq!(image.get_pixel(159, 119).0, [shade; 3], "the rest stays as it is");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_off() {
+        draw_label(&mut RgbImage::new(40, 20), &"\u{1F600} three 99 %".repeat(40));
         for size in [(1, 1), (3, 2), (0, 0)] {
             draw_label(&mut RgbImage::new(size.0, size.1), "three");
         }

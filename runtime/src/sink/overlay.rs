@@ -1,15 +1,20 @@
-//! Pictures with the map and the class drawn in.
+//! Images with the map and the class drawn in.
 
 use std::path::Path;
 
+use image::RgbImage;
+
+use comet_engine::image::{OverlayStyle, draw_overlay, encode_jpeg};
+use comet_engine::prediction::FrameResult;
+
 use super::files::FrameFolder;
+use super::interface::{Sink, SinkError};
 use super::label::draw_label;
-use super::{FrameResult, Sink, SinkError};
-use crate::image::{OverlayStyle, draw_overlay, encode_jpeg};
+use super::printable::printable;
 
 const QUALITY: u8 = 90;
 
-/// Writes each picture with its map as JPEG: `<stem>.overlay.jpg`.
+/// Writes each image with its map as JPEG: `<stem>.overlay.jpg`.
 pub struct OverlayFiles {
     files: FrameFolder,
     style: OverlayStyle,
@@ -27,19 +32,23 @@ impl OverlayFiles {
 
 impl Sink for OverlayFiles {
     fn accept(&mut self, result: &mut FrameResult) -> Result<(), SinkError> {
-        let mask = &result.explanation.mask;
-        let mut drawn = draw_overlay(&result.picture, mask, result.region, &self.style);
-        draw_label(&mut drawn, &caption(result));
-        let jpeg = encode_jpeg(&drawn, QUALITY);
+        let jpeg = encode_jpeg(&drawn(result, &self.style), QUALITY);
         result.record.overlay_file = Some(self.files.write(&result.record, jpeg)?);
         Ok(())
     }
 }
 
+/// The image with the attribution map, and with class and probability in its corner.
+pub(super) fn drawn(result: &FrameResult, style: &OverlayStyle) -> RgbImage {
+    let mut drawn = draw_overlay(&result.image, &result.explanation.mask, result.region, style);
+    draw_label(&mut drawn, &caption(result));
+    drawn
+}
+
 /// Class and probability, or why there is none.
 pub(super) fn caption(result: &FrameResult) -> String {
     match (&result.record.class, result.record.probability) {
-        (Some(class), Some(probability)) => format!("{class} {:.0} %", 100.0 * probability),
+        (Some(class), Some(probability)) => format!("{} {:.0} %", printable(class), 100.0 * probability),
         _ => result
             .record
             .flags
@@ -51,10 +60,10 @@ pub(super) fn caption(result: &FrameResult) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::record::sample::result;
+    use crate::sink::sample::result;
 
     #[test]
-    fn the_overlay_has_the_pictures_size_and_is_noted() {
+    fn the_overlay_has_the_images_size_and_is_noted() {
         let folder = tempfile::tempdir().unwrap();
         let mut sink = OverlayFiles::new(folder.path(), OverlayStyle::default()).unwrap();
         let mut result = result("a.png", 0, [0.0, 1.0, 0.0]);
@@ -62,5 +71,13 @@ mod tests {
         let file = result.record.overlay_file.unwrap();
         assert!(file.ends_with("a.overlay.jpg"));
         assert_eq!(image::open(file).unwrap().into_rgb8().dimensions(), (8, 6));
+    }
+
+    #[test]
+    fn a_class_name_with_a_line_break_stays_on_one_line() {
+        let mut result = result("a.png", 0, [0.0, 1.0, 0.0]);
+        result.record.class = Some("two\n\u{1b}[2J".into());
+        let caption = caption(&result);
+        assert!(caption.starts_with("two\\n\\u{1b}[2J ") && !caption.contains('\n'), "{caption}");
     }
 }

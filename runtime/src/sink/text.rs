@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use super::record::Record;
-use super::{FrameResult, Sink, SinkError};
+use comet_engine::prediction::{FrameResult, Record};
 
-/// Writes lines such as `hand.jpg  three  98.2 %  map 12 %`.
+use super::interface::{Sink, SinkError};
+use super::printable::printable;
+
+/// Writes lines such as `hand.jpg  three  98.2 %  map 12 % of the image  11 ms`.
 pub struct TextLines<W> {
     writer: W,
     numbered: bool,
@@ -45,12 +47,13 @@ fn line(record: &Record, numbered: bool) -> String {
     match (&record.class, record.probability) {
         (Some(class), Some(probability)) => {
             let _ = write!(line, "  {}  {:.1} %", printable(class), 100.0 * probability);
-            let _ = write!(line, "  map {:.0} %", 100.0 * record.mask.mean);
+            let _ = write!(line, "  map {:.0} % of the image", 100.0 * record.mask.mean);
         }
         _ => {
             let _ = write!(line, "  -");
         }
     }
+    let _ = write!(line, "  {:.0} ms", record.ms.total);
     for flag in &record.flags {
         let _ = write!(line, "  {flag}");
     }
@@ -60,23 +63,32 @@ fn line(record: &Record, numbered: bool) -> String {
     line
 }
 
-/// Names come from files and models: a control character must not reach a terminal.
-fn printable(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::record::sample::result;
+    use crate::sink::sample::result;
+
+    fn line_of(result: &mut FrameResult) -> String {
+        let mut text = Vec::new();
+        TextLines::new(&mut text).accept(result).unwrap();
+        String::from_utf8(text).unwrap()
+    }
 
     #[test]
-    fn a_line_says_source_class_probability_and_area() {
-        let mut text = Vec::new();
-        let mut sink = TextLines::new(&mut text);
-        sink.accept(&mut result("hand.jpg", 0, [0.0, 0.0, 4.0])).unwrap();
-        sink.accept(&mut result("\u{1b}[2J.jpg", 0, [0.0, 0.0, f32::INFINITY])).unwrap();
-        let text = String::from_utf8(text).unwrap();
-        assert_eq!(text, "hand.jpg  three  96.5 %  map 50 %\n?[2J.jpg  -  invalid_explanation\n");
+    fn a_line_has_source_class_probability_area_and_time() {
+        let mut result = result("hand.jpg", 0, [0.0, 0.0, 4.0]);
+        result.record.ms.total = 11.4;
+        assert_eq!(line_of(&mut result), "hand.jpg  three  96.5 %  map 50 % of the image  11 ms\n");
+        result.record.class = None;
+        assert_eq!(line_of(&mut result), "hand.jpg  -  11 ms\n");
+    }
+
+    #[test]
+    fn names_with_control_characters_neither_break_a_line_nor_steer_the_terminal() {
+        let mut result = result("\u{1b}[2J\n.jpg", 0, [0.0, 0.0, 4.0]);
+        result.record.class = Some("two\nlines".into());
+        let line = line_of(&mut result);
+        assert!(line.starts_with("\\u{1b}[2J\\n.jpg  two\\nlines  96.5 %"), "{line}");
+        assert_eq!(line.lines().count(), 1);
     }
 }

@@ -1,28 +1,29 @@
-//! A window on this machine's screen: the picture with the map and the class drawn in.
+//! A window on this machine's screen: the image with the map and the class drawn in.
 //!
-//! The window lives in a thread of its own and shows the newest result: whoever looks never holds up whoever
-//! infers. Keys: Esc or q ends the run, space holds the picture, m changes the colours, + and - the opacity.
+//! The window lives in a thread of its own and shows the newest result: looking never holds up the model. Keys: Esc or q ends the run, space holds the image, m changes the colours, + and - the opacity.
 //! If the display goes away while the window is open, its library ends the program: no window for services.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::{Builder, JoinHandle, sleep};
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use image::{Rgb, RgbImage};
 use minifb::{Key, KeyRepeat, ScaleMode, Window, WindowOptions};
 
-use super::label::draw_label;
-use super::overlay::caption;
-use super::{FrameResult, Sink, SinkError};
-use crate::guard::guarded;
-use crate::image::{Colormap, OverlayStyle, draw_overlay};
+use comet_engine::image::{Colormap, OverlayStyle};
+use comet_engine::prediction::FrameResult;
+
+use super::ending::{Ending, join_until};
+use super::interface::{Sink, SinkError};
+use super::overlay::drawn;
 use crate::slot::{LatestSlot, Taken};
+use comet_engine::guard::guarded;
 
 const NAME: &str = "window";
-/// The size at first; it can be drawn larger, and the picture keeps its shape.
+/// The size at first; it can be drawn larger, and the image keeps its shape.
 const SIZE: (usize, usize) = (640, 480);
 /// How long the window waits for a result before it looks at its keys again.
 const POLL: Duration = Duration::from_millis(20);
@@ -41,10 +42,10 @@ impl WindowSink {
     /// Opens the window. A key that ends the run, or closing the window, sets `stop`.
     ///
     /// # Errors
-    /// There is no display, or it does not answer within three seconds.
+    /// There is no display, or it does not respond within three seconds.
     pub fn start(style: OverlayStyle, stop: Arc<AtomicBool>) -> Result<Self, SinkError> {
         let slot = Arc::new(LatestSlot::new());
-        let (opened, answer) = sync_channel(1);
+        let (opened, reply) = sync_channel(1);
         let (results, asked) = (Arc::clone(&slot), Arc::clone(&stop));
         // The window cannot be sent between threads, so the thread that shows it opens it.
         let work = move || {
@@ -52,17 +53,17 @@ impl WindowSink {
         };
         let thread = Builder::new().name(NAME.into()).spawn(work);
         let thread = thread.map_err(|fault| SinkError::new(NAME, fault))?;
-        match answer.recv_timeout(PATIENCE) {
+        match reply.recv_timeout(PATIENCE) {
             Ok(Ok(())) => Ok(Self { slot, stop, thread: Some(thread) }),
             Ok(Err(fault)) => {
-                // It has answered, so it is about to end.
+                // It has replied, so it is about to end.
                 let _ = thread.join();
                 Err(no_display(&fault))
             }
             Err(_) => {
                 // Stuck in the display's library: it ends as soon as that lets go of it.
                 slot.close();
-                Err(no_display("it does not answer"))
+                Err(no_display("it does not respond"))
             }
         }
     }
@@ -73,13 +74,9 @@ impl WindowSink {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        let deadline = Instant::now() + PATIENCE;
-        while !thread.is_finished() && Instant::now() < deadline {
-            sleep(POLL);
-        }
-        if thread.is_finished() {
-            // Its panics are caught inside.
-            let _ = thread.join();
+        match join_until(thread, Instant::now() + PATIENCE) {
+            // Its panics are caught inside; one that is stuck has nothing to lose.
+            Ending::Done(()) | Ending::Panicked | Ending::Unfinished => {}
         }
     }
 }
@@ -97,6 +94,10 @@ impl Sink for WindowSink {
             self.slot.put(result.clone());
         }
         Ok(())
+    }
+
+    fn begin_finish(&mut self) {
+        self.slot.close();
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
@@ -128,7 +129,7 @@ fn show(
     let mut window = match Window::new("comet-edge", SIZE.0, SIZE.1, options) {
         Ok(window) => window,
         Err(fault) => {
-            // Whoever asked may have given up.
+            // The caller may have stopped waiting.
             let _ = opened.send(Err(fault.to_string()));
             return;
         }
@@ -198,7 +199,7 @@ fn pressed(window: &Window) -> impl Iterator<Item = Action> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct View {
     style: OverlayStyle,
-    /// The picture stays while results go by.
+    /// The image stays while results go by.
     held: bool,
 }
 
@@ -223,22 +224,20 @@ impl View {
     }
 
     fn draw(&self, result: &FrameResult) -> RgbImage {
-        let mut drawn = draw_overlay(&result.picture, &result.explanation.mask, result.region, &self.style);
-        draw_label(&mut drawn, &caption(result));
-        drawn
+        drawn(result, &self.style)
     }
 }
 
 /// A word a pixel, red in bits 16 to 23, as the window wants it.
-fn packed(picture: &RgbImage) -> Vec<u32> {
+fn packed(image: &RgbImage) -> Vec<u32> {
     let word = |Rgb([red, green, blue]): &Rgb<u8>| u32::from_be_bytes([0, *red, *green, *blue]);
-    picture.pixels().map(word).collect()
+    image.pixels().map(word).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::record::sample::result;
+    use crate::sink::sample::result;
 
     #[test]
     fn keys_change_the_view_within_its_bounds() {
@@ -265,15 +264,15 @@ mod tests {
         let view = View { style: OverlayStyle { opacity: 1.0, ..OverlayStyle::default() }, held: false };
         let result = result("a.jpg", 0, [0.0, 2.0, 1.0]);
         let drawn = view.draw(&result);
-        assert_eq!(drawn.dimensions(), result.picture.dimensions());
+        assert_eq!(drawn.dimensions(), result.image.dimensions());
         assert_eq!(packed(&drawn).len(), 8 * 6);
-        assert_ne!(&drawn, &*result.picture);
+        assert_ne!(&drawn, &*result.image);
         assert_eq!(packed(&RgbImage::from_pixel(1, 1, Rgb([1, 2, 3]))), [0x01_02_03]);
     }
 
     #[test]
-    fn no_display_is_told_with_what_to_do_instead() {
-        let text = no_display("it does not answer").to_string();
+    fn no_display_is_reported_with_what_to_do_instead() {
+        let text = no_display("it does not respond").to_string();
         assert!(text.contains("no display") && text.contains("--http"), "{text}");
     }
 }

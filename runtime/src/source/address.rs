@@ -10,7 +10,7 @@ const HIDDEN: &str = "***";
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address(String);
 
-/// User name and password of an address, as they are written in it.
+/// User name and password of an address, as they are written in it: `%40` stands for `@`.
 pub(super) struct Login<'a> {
     pub(super) user: &'a str,
     pub(super) password: &'a str,

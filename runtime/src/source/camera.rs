@@ -1,4 +1,4 @@
-//! A USB camera: captured on a thread of its own, watched, and opened again when it breaks off.
+//! A USB camera: captured on a thread of its own, watched, and opened again when it disconnects.
 //!
 //! The driver can hold a thread for ever, so nobody waits for that thread without a time limit.
 
@@ -9,16 +9,21 @@ use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-use super::devices::{describe_devices, video_devices};
+use comet_engine::guard::guarded;
+
+use super::devices::{camera_behind, describe_devices, video_devices};
 use super::error::{SourceError, SourceErrorKind};
-use super::spec::{CameraOptions, resolve};
+use super::frame::Frame;
+use super::negotiate;
+use super::options::CameraOptions;
+use super::reader::Source;
+use super::reconnect::{Reconnect, Step};
 use super::worker::{Event, OPENING, Worker};
-use super::{Frame, Source, negotiate};
-use crate::guard::guarded;
+use crate::backoff::Backoff;
 
 const POLL: Duration = Duration::from_millis(100);
-/// The pause between two attempts to open grows from the first to the second.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// Shortest and longest pause before an attempt to open it again. Trying costs little: nothing leaves the machine.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// Threads that may hang in the driver before the camera counts as lost.
 const MOST_STUCK: usize = 4;
 
@@ -32,23 +37,8 @@ pub struct CameraSource {
     stop: Arc<AtomicBool>,
     worker: Option<Worker>,
     stuck: Vec<JoinHandle<()>>,
-    outage: Option<Outage>,
+    reconnect: Reconnect,
     number: u64,
-}
-
-/// Since when there is no picture, and when to try again.
-struct Outage {
-    since: Instant,
-    next_try: Instant,
-    pause: Duration,
-    fault: String,
-}
-
-impl Outage {
-    fn new(fault: &str) -> Self {
-        let now = Instant::now();
-        Self { since: now, next_try: now, pause: PAUSES.0, fault: fault.to_owned() }
-    }
 }
 
 impl CameraSource {
@@ -69,7 +59,7 @@ impl CameraSource {
         options: CameraOptions,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, SourceError> {
-        Self::open_at(resolve(link)?, Some(link.to_path_buf()), options, stop)
+        Self::open_at(camera_behind(link)?, Some(link.to_path_buf()), options, stop)
     }
 
     fn open_at(
@@ -86,7 +76,7 @@ impl CameraSource {
             stop,
             worker: None,
             stuck: Vec::new(),
-            outage: None,
+            reconnect: Reconnect::new(options.reconnect, Backoff::new(PAUSES.0, PAUSES.1)),
             number: 0,
         };
         camera.start().map_err(|fault| {
@@ -103,7 +93,7 @@ impl CameraSource {
 
     fn start(&mut self) -> Result<(), String> {
         if let Some(link) = &self.link {
-            self.index = resolve(link).map_err(|error| error.kind.to_string())?;
+            self.index = camera_behind(link).map_err(|error| error.kind.to_string())?;
         }
         let mut worker = Worker::start(self.index, self.options)?;
         let opened = worker.wait_until_open(&self.stop);
@@ -114,10 +104,9 @@ impl CameraSource {
         opened
     }
 
-    /// Gives the worker up; `true` if its thread hangs in the driver.
-    fn retire(&mut self, fault: &str) -> bool {
-        // A second fault before the next picture belongs to the same outage.
-        self.outage.get_or_insert_with(|| Outage::new(fault));
+    /// Closes the camera after a fault; `true` if its thread hangs in the driver.
+    fn close(&mut self, fault: &str) -> bool {
+        self.reconnect.failed(fault, Instant::now());
         let left = self.worker.take().and_then(Worker::leave);
         let hangs = left.is_some();
         self.stuck.extend(left);
@@ -125,27 +114,22 @@ impl CameraSource {
     }
 
     /// One step towards a camera that works again: a short wait, or an attempt to open it.
-    fn reconnect(&mut self) -> Result<(), SourceError> {
+    fn try_again(&mut self) -> Result<(), SourceError> {
         self.stuck.retain(|thread| !thread.is_finished());
         let now = Instant::now();
-        let outage = self.outage.get_or_insert_with(|| Outage::new("it was closed"));
-        let tried = now - outage.since;
-        if tried >= self.options.reconnect || self.stuck.len() >= MOST_STUCK {
-            let fault = outage.fault.clone();
-            return Err(self.error(SourceErrorKind::Lost { after: tried, fault }));
+        match self.reconnect.step(now) {
+            Step::Open if self.stuck.len() < MOST_STUCK => {
+                if let Err(fault) = self.start() {
+                    self.reconnect.failed(&fault, Instant::now());
+                }
+                Ok(())
+            }
+            Step::Wait(pause) if self.stuck.len() < MOST_STUCK => {
+                sleep(pause.min(POLL));
+                Ok(())
+            }
+            _ => Err(self.error(self.reconnect.lost(now))),
         }
-        if now < outage.next_try {
-            sleep((outage.next_try - now).min(POLL));
-            return Ok(());
-        }
-        outage.next_try = now + outage.pause;
-        outage.pause = (outage.pause * 2).min(PAUSES.1);
-        if let Err(fault) = self.start()
-            && let Some(outage) = &mut self.outage
-        {
-            outage.fault = fault;
-        }
-        Ok(())
     }
 
     fn error(&self, kind: SourceErrorKind) -> SourceError {
@@ -159,30 +143,29 @@ impl Source for CameraSource {
             let event = match &mut self.worker {
                 Some(worker) => worker.wait(),
                 None => {
-                    self.reconnect()?;
+                    self.try_again()?;
                     continue;
                 }
             };
             match event {
                 None | Some(Event::Opened { .. }) => {}
-                Some(Event::Picture(picture, captured)) => {
-                    // Only a picture ends an outage: a camera may open and stay silent.
-                    self.outage = None;
+                Some(Event::Image(image, captured)) => {
+                    self.reconnect.recovered();
                     let number = self.number;
                     self.number += 1;
-                    return Ok(Some(Frame { source: self.name.clone(), number, picture, captured }));
+                    return Ok(Some(Frame { source: self.name.clone(), number, image, captured }));
                 }
                 Some(Event::Damaged) => {
                     self.number += 1;
-                    let fault = "the driver's buffer holds no whole picture".into();
+                    let fault = "the driver's buffer holds no whole image".into();
                     return Err(self.error(SourceErrorKind::Damaged(fault)));
                 }
                 Some(Event::Failed(fault)) => {
-                    self.retire(&fault);
+                    self.close(&fault);
                     return Err(self.error(SourceErrorKind::Disconnected(fault)));
                 }
                 Some(Event::Silent(waited)) => {
-                    let stuck = self.retire("no frame came");
+                    let stuck = self.close("no frame came");
                     return Err(self.error(SourceErrorKind::Stalled { waited, stuck }));
                 }
             }
@@ -210,23 +193,23 @@ impl Drop for CameraSource {
 /// The formats of camera `index`, such as `640x480 MJPG 30 fps`, whether or not they can be read here.
 ///
 /// # Errors
-/// The camera cannot be opened, or does not answer within five seconds.
+/// The camera cannot be opened, or does not respond within five seconds.
 pub fn camera_formats(index: u32) -> Result<Vec<String>, SourceError> {
     let fail = |fault: String| {
         let found = describe_devices(&video_devices());
         SourceError::new(format!("camera{index}"), SourceErrorKind::Camera { fault, found })
     };
-    let (sender, answer) = sync_channel(1);
+    let (sender, listed) = sync_channel(1);
     let ask = move || {
         let formats = guarded(|| negotiate::list(index));
         let formats = formats.unwrap_or_else(|| Err("the camera library panicked".into()));
-        // Whoever asked may have given up.
+        // Whoever asked may no longer be waiting.
         let _ = sender.send(formats);
     };
     let thread = Builder::new().name(format!("formats{index}")).spawn(ask);
     let thread = thread.map_err(|error| fail(error.to_string()))?;
-    let formats = answer.recv_timeout(OPENING).map_err(|_| fail("it does not answer".into()))?;
-    // It has answered, so it is about to end.
+    let formats = listed.recv_timeout(OPENING).map_err(|_| fail("it does not respond".into()))?;
+    // It has responded, so it is about to end.
     let _ = thread.join();
     formats.map_err(fail)
 }

@@ -9,9 +9,11 @@ use v4l::buffer::{Flags, Type};
 use v4l::io::mmap::Stream;
 use v4l::io::traits::{CaptureStream, Stream as _};
 
+use comet_engine::image::jpeg;
+
+use super::frame::Pixels;
 use super::negotiate::Mode;
-use super::raw::{Layout, RawPicture, ValueRange};
-use super::{Pixels, jpeg};
+use super::raw::{Layout, RawImage, ValueRange};
 
 /// How many buffers the driver is asked for; it may give another number.
 const BUFFERS: u32 = 4;
@@ -39,7 +41,7 @@ impl Frames {
         let mut frames = Self { stream: Some(stream), holds_one: false };
         if let Some(stream) = &mut frames.stream {
             stream.set_timeout(WAIT);
-            // The crate does not tell how many there are, and the driver refuses what is not there.
+            // The crate does not say how many there are, and the driver refuses what is not there.
             for index in 0..MOST_BUFFERS {
                 if stream.queue(index).is_err() {
                     break;
@@ -53,7 +55,7 @@ impl Frames {
     /// The bytes of the next frame, empty if the driver calls it damaged; `None` if none came for a moment.
     pub(super) fn wait(&mut self) -> io::Result<Option<&[u8]>> {
         match self.take() {
-            Err(error) if came_to_nothing(&error) => Ok(None),
+            Err(error) if is_spurious_wakeup(&error) => Ok(None),
             taken => taken,
         }
     }
@@ -82,8 +84,8 @@ impl Frames {
     }
 }
 
-/// A signal came, or the driver had called a frame ready that was not.
-fn came_to_nothing(error: &io::Error) -> bool {
+/// Whether a signal came, or the driver had called a frame ready that was not.
+fn is_spurious_wakeup(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
@@ -93,15 +95,15 @@ impl Drop for Frames {
             return;
         };
         // Where this fails the crate panics, for the stream and once more for its buffers, which would end
-        // the program. Left behind, it keeps the device busy, and opening it again tells that.
+        // the program. Left behind, it keeps the device busy, and opening it again says so.
         if stream.stop().is_err_and(|error| error.raw_os_error() != Some(GONE)) {
             forget(stream);
         }
     }
 }
 
-/// The picture in a frame's bytes; `None` if it is not whole.
-pub(super) fn picture(bytes: &[u8], mode: &Mode) -> Option<Pixels> {
+/// The image in a frame's bytes; `None` if it is not whole.
+pub(super) fn image(bytes: &[u8], mode: &Mode) -> Option<Pixels> {
     let (layout, range) = match &mode.code {
         b"MJPG" | b"JPEG" => return Some(Pixels::Encoded(jpeg::whole(bytes)?.to_vec())),
         b"YUYV" => (Layout::Yuyv, ValueRange::Limited),
@@ -121,12 +123,13 @@ pub(super) fn picture(bytes: &[u8], mode: &Mode) -> Option<Pixels> {
         true => bytes.chunks(stride).filter_map(|padded| padded.get(..row)).flatten().copied().collect(),
         false => bytes.to_vec(),
     };
-    RawPicture::new(layout, range, mode.size, bytes).map(Pixels::Raw)
+    RawImage::new(layout, range, mode.size, bytes).map(Pixels::Raw)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::negotiate::DECODABLE;
+    use super::super::sample_jpeg;
     use super::*;
 
     fn mode(code: &[u8; 4], size: (u32, u32), stride: u32) -> Mode {
@@ -135,42 +138,42 @@ mod tests {
 
     #[test]
     fn each_format_that_may_be_agreed_on_is_read() {
-        let jpeg = jpeg::sample::picture(8, 8, 1);
+        let jpeg = sample_jpeg::image(8, 8, 1);
         for code in DECODABLE {
             let raw = vec![128; 8 * 8 * 3];
             let bytes = if code.ends_with(b"G") { &jpeg } else { &raw };
-            assert!(picture(bytes, &mode(&code, (8, 8), 0)).is_some(), "{}", code.escape_ascii());
+            assert!(image(bytes, &mode(&code, (8, 8), 0)).is_some(), "{}", code.escape_ascii());
         }
-        assert!(picture(&[0; 192], &mode(b"H264", (8, 8), 0)).is_none());
+        assert!(image(&[0; 192], &mode(b"H264", (8, 8), 0)).is_none());
     }
 
     #[test]
     fn a_frame_with_a_tail_is_trimmed_and_a_short_one_refused() {
         let yuyv = mode(b"YUYV", (4, 2), 8);
-        assert!(picture(&[128; 20], &yuyv).is_some());
-        assert!(picture(&[128; 15], &yuyv).is_none());
+        assert!(image(&[128; 20], &yuyv).is_some());
+        assert!(image(&[128; 15], &yuyv).is_none());
         let mjpg = mode(b"MJPG", (8, 8), 0);
-        let mut bytes = jpeg::sample::picture(8, 8, 1);
+        let mut bytes = sample_jpeg::image(8, 8, 1);
         let length = bytes.len();
         bytes.extend([0xEE; 64]);
-        assert!(matches!(picture(&bytes, &mjpg), Some(Pixels::Encoded(p)) if p.len() == length));
-        assert!(picture(&bytes[..length - 2], &mjpg).is_none());
-        assert!(picture(&[], &mjpg).is_none());
+        assert!(matches!(image(&bytes, &mjpg), Some(Pixels::Encoded(p)) if p.len() == length));
+        assert!(image(&bytes[..length - 2], &mjpg).is_none());
+        assert!(image(&[], &mjpg).is_none());
     }
 
     #[test]
-    fn rows_with_padding_are_put_together() {
+    fn the_padding_of_rows_is_left_out() {
         let frame = [1, 2, 3, 0, 4, 5, 6, 0, 7, 8, 9];
-        let pixels = picture(&frame, &mode(b"GREY", (3, 3), 4)).unwrap();
+        let pixels = image(&frame, &mode(b"GREY", (3, 3), 4)).unwrap();
         let expected: Vec<u8> = (1..=9).flat_map(|level| [level; 3]).collect();
         assert!(matches!(pixels, Pixels::Raw(raw) if raw.to_rgb().into_raw() == expected));
-        assert!(picture(&frame[..10], &mode(b"GREY", (3, 3), 4)).is_none());
+        assert!(image(&frame[..10], &mode(b"GREY", (3, 3), 4)).is_none());
     }
 
     #[test]
-    fn what_a_wait_in_vain_gives_is_no_fault_of_the_camera() {
+    fn a_spurious_wakeup_is_not_a_fault_of_the_camera() {
         for (number, nothing) in [(4, true), (11, true), (5, false), (GONE, false)] {
-            assert_eq!(came_to_nothing(&io::Error::from_raw_os_error(number)), nothing, "{number}");
+            assert_eq!(is_spurious_wakeup(&io::Error::from_raw_os_error(number)), nothing, "{number}");
         }
     }
 }

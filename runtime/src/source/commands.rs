@@ -8,11 +8,30 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::address::Address;
-use super::spec::CameraOptions;
+use super::options::CameraOptions;
 
 const RASPBERRY: [&str; 2] = ["rpicam-vid", "libcamera-vid"];
 const JETSON: &str = "gst-launch-1.0";
 const FFMPEG: &str = "ffmpeg";
+/// Most videos are tagged BT.709, and the header of Y4M has no room for that: ffmpeg converts them to BT.601, which
+/// is what [`RawImage`](super::raw::RawImage) reads.
+const FRAMES: &str = "-vf scale=out_color_matrix=bt601 -f yuv4mpegpipe -pix_fmt yuv420p -";
+
+/// Why there is no command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CommandError {
+    #[error("a quotation mark after exec: is not closed")]
+    OpenQuotation,
+    #[error("there is no command after exec:")]
+    Empty,
+    #[error(
+        "none of rpicam-vid, libcamera-vid and gst-launch-1.0 is installed; on a Raspberry Pi: \
+         sudo apt install rpicam-apps, on a Jetson: sudo apt install gstreamer1.0-tools"
+    )]
+    NoCameraProgram,
+    #[error("ffmpeg is not installed, which decodes videos and RTSP; sudo apt install ffmpeg")]
+    NoFfmpeg,
+}
 
 /// A program and its arguments, word by word: no shell looks at them.
 pub(super) struct CommandLine {
@@ -38,11 +57,11 @@ impl TypedCommand {
     }
 
     /// The words of the command, with the quoting rules of a shell.
-    pub(super) fn split(&self) -> Result<CommandLine, String> {
-        let words = shlex::split(&self.0).ok_or("a quotation mark after exec: is not closed")?;
+    pub(super) fn split(&self) -> Result<CommandLine, CommandError> {
+        let words = shlex::split(&self.0).ok_or(CommandError::OpenQuotation)?;
         let mut words = words.into_iter();
         let program = words.next().filter(|program| !program.is_empty());
-        let program = program.ok_or("no command stands after exec:")?.into();
+        let program = program.ok_or(CommandError::Empty)?.into();
         Ok(CommandLine { program, arguments: words.map(OsString::from).collect() })
     }
 }
@@ -61,11 +80,11 @@ impl fmt::Debug for TypedCommand {
 }
 
 /// What reads CSI camera `index` of a Raspberry Pi or a Jetson, as MJPEG.
-pub(super) fn csi(index: u32, camera: CameraOptions) -> Result<CommandLine, String> {
+pub(super) fn csi(index: u32, camera: CameraOptions) -> Result<CommandLine, CommandError> {
     csi_among(index, camera, &search_path())
 }
 
-fn csi_among(index: u32, camera: CameraOptions, folders: &OsStr) -> Result<CommandLine, String> {
+fn csi_among(index: u32, camera: CameraOptions, folders: &OsStr) -> Result<CommandLine, CommandError> {
     let CameraOptions { width, height, fps, .. } = camera;
     if let Some(program) = RASPBERRY.iter().find_map(|name| find(name, folders)) {
         let words = format!(
@@ -80,13 +99,11 @@ fn csi_among(index: u32, camera: CameraOptions, folders: &OsStr) -> Result<Comma
         );
         return Ok(CommandLine { program, arguments: split_words(&words) });
     }
-    Err("none of rpicam-vid, libcamera-vid and gst-launch-1.0 is installed; on a Raspberry Pi: \
-         sudo apt install rpicam-apps, on a Jetson: sudo apt install gstreamer1.0-tools"
-        .into())
+    Err(CommandError::NoCameraProgram)
 }
 
 /// What decodes a video file; at its own pace if `live`.
-pub(super) fn video(path: &Path, live: bool) -> Result<CommandLine, String> {
+pub(super) fn video(path: &Path, live: bool) -> Result<CommandLine, CommandError> {
     // Behind 'file:' a name is neither an option nor another protocol, whatever it looks like.
     let mut input = OsString::from("file:");
     input.push(path);
@@ -94,16 +111,15 @@ pub(super) fn video(path: &Path, live: bool) -> Result<CommandLine, String> {
 }
 
 /// What decodes an RTSP camera.
-pub(super) fn rtsp(address: &Address) -> Result<CommandLine, String> {
+pub(super) fn rtsp(address: &Address) -> Result<CommandLine, CommandError> {
     ffmpeg("-rtsp_transport tcp", address.secret().into(), &search_path())
 }
 
-fn ffmpeg(options: &str, input: OsString, folders: &OsStr) -> Result<CommandLine, String> {
-    let missing = "ffmpeg is not installed, which decodes videos and RTSP; sudo apt install ffmpeg";
-    let program = find(FFMPEG, folders).ok_or(missing)?;
+fn ffmpeg(options: &str, input: OsString, folders: &OsStr) -> Result<CommandLine, CommandError> {
+    let program = find(FFMPEG, folders).ok_or(CommandError::NoFfmpeg)?;
     let mut arguments = split_words(&format!("-nostdin -hide_banner -loglevel error {options} -i"));
     arguments.push(input);
-    arguments.extend(split_words("-f yuv4mpegpipe -pix_fmt yuv420p -"));
+    arguments.extend(split_words(FRAMES));
     Ok(CommandLine { program, arguments })
 }
 
@@ -142,7 +158,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().as_os_str();
         let camera = CameraOptions::default();
-        let fault = csi_among(0, camera, path).err().unwrap();
+        let fault = csi_among(0, camera, path).err().unwrap().to_string();
         for name in RASPBERRY.into_iter().chain([JETSON, "apt install"]) {
             assert!(fault.contains(name), "{fault}");
         }
@@ -163,7 +179,8 @@ mod tests {
     fn no_file_name_becomes_an_option_of_ffmpeg() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().as_os_str();
-        assert!(ffmpeg("", "x".into(), path).err().unwrap().contains("apt install ffmpeg"));
+        let fault = ffmpeg("", "x".into(), path).err().unwrap();
+        assert!(fault.to_string().contains("apt install ffmpeg"), "{fault}");
         install(folder.path(), FFMPEG, 0o755);
         let line = ffmpeg("", "file:-x.mp4".into(), path).unwrap();
         let expected = ["-nostdin", "-hide_banner", "-loglevel", "error", "-i", "file:-x.mp4"];
@@ -171,12 +188,27 @@ mod tests {
     }
 
     #[test]
+    fn colours_tagged_bt709_are_converted_by_ffmpeg() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().as_os_str();
+        install(folder.path(), FFMPEG, 0o755);
+        for options in ["", "-re", "-rtsp_transport tcp"] {
+            let line = ffmpeg(options, "x".into(), path).unwrap();
+            let filter = words(&line).iter().position(|word| *word == "-vf").unwrap();
+            assert_eq!(words(&line)[filter + 1], "scale=out_color_matrix=bt601");
+            assert_eq!(words(&line)[filter - 2..filter], ["-i", "x"]);
+        }
+    }
+
+    #[test]
     fn a_typed_command_is_split_as_a_shell_does_and_shows_its_program_only() {
         let command = TypedCommand::new("/usr/bin/cat 'a b' --token=secret");
         assert_eq!(words(&command.split().unwrap()), ["a b", "--token=secret"]);
         assert_eq!(format!("{command} {command:?}"), "exec:cat \"exec:cat\"");
-        for (text, word) in [("", "no command"), ("''", "no command"), ("cat 'a", "quotation mark")] {
-            assert!(TypedCommand::new(text).split().err().unwrap().contains(word), "{text}");
+        for (text, fault) in
+            [("", CommandError::Empty), ("''", CommandError::Empty), ("cat 'a", CommandError::OpenQuotation)]
+        {
+            assert_eq!(TypedCommand::new(text).split().err(), Some(fault), "{text}");
         }
     }
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::error::{SourceError, SourceErrorKind};
+
 /// A node `/dev/videoN`. Not each of them is a camera: most webcams have a second node for metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VideoDevice {
@@ -44,6 +46,18 @@ fn device_names(folder: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
+/// The number of the camera behind a link such as `/dev/v4l/by-id/...`: the camera library takes numbers only.
+pub(super) fn camera_behind(link: &Path) -> Result<u32, SourceError> {
+    let name = link.display().to_string();
+    let node = link.canonicalize().map_err(|error| SourceError::new(&name, error))?;
+    let number = node.file_name().and_then(|node| node.to_str()?.strip_prefix("video")?.parse().ok());
+    let not_a_camera = || {
+        let why = format!("it leads to {}", node.display());
+        SourceError::new(&name, SourceErrorKind::Unknown(why))
+    };
+    number.ok_or_else(not_a_camera)
+}
+
 /// The devices in one line, for messages.
 pub fn describe_devices(devices: &[VideoDevice]) -> String {
     if devices.is_empty() {
@@ -74,6 +88,20 @@ mod tests {
         let found: Vec<_> = devices.iter().map(|d| (d.index, d.name.as_str())).collect();
         assert_eq!(found, [(2, "HD Webcam"), (10, "")]);
         assert!(describe_devices(&devices).contains("video2 (HD Webcam)"));
+    }
+
+    #[test]
+    fn a_link_leads_to_the_number_of_its_camera() {
+        let folder = tempfile::tempdir().unwrap();
+        for (node, link) in [("video12", "camera"), ("null", "other")] {
+            fs::write(folder.path().join(node), "").unwrap();
+            std::os::unix::fs::symlink(node, folder.path().join(link)).unwrap();
+        }
+        assert_eq!(camera_behind(&folder.path().join("camera")).unwrap(), 12);
+        let error = camera_behind(&folder.path().join("other")).unwrap_err();
+        assert!(matches!(error.kind, SourceErrorKind::Unknown(_)), "{error}");
+        let error = camera_behind(&folder.path().join("gone")).unwrap_err();
+        assert!(matches!(error.kind, SourceErrorKind::Io(_)), "{error}");
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-/// What `--source` understands, for messages.
-pub const GRAMMAR: &str = "understood are: a camera's number (0), /dev/videoN or /dev/v4l/by-id/NAME, csi://N, \
-rtsp://HOST/PATH, http://HOST/PATH (multipart MJPEG), 'exec:COMMAND ARGUMENTS' (MJPEG or Y4M on its standard output), \
-a picture (.jpg, .jpeg, .png), a stream file (.mjpeg, .y4m), a video (.mp4, .mkv, .avi, .mov, .webm, .m4v, .h264, .ts), \
-a directory of pictures, a quoted 'glob*.jpg', - (MJPEG or Y4M on standard input), synthetic[:WxH,fps,seed,frames]";
+/// What `--source` takes, for messages.
+pub const GRAMMAR: &str = "valid sources: a camera's number (0), /dev/videoN or /dev/v4l/by-id/NAME, csi://N, \
+rtsp://HOST/PATH, http://HOST/PATH (MJPEG), 'exec:COMMAND ARGUMENTS' (MJPEG or Y4M on its standard output), \
+an image (.jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff), a stream file (.mjpeg, .y4m), \
+a video (.mp4, .mkv, .avi, .mov, .webm, .m4v, .h264, .ts), a directory of images, a quoted 'glob*.jpg', \
+- (MJPEG or Y4M on standard input), synthetic[:WxH,fps,seed,frames]";
 
 /// Why a source gave no frame; `name` is the source, the file or the argument.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +24,7 @@ pub struct SourceError {
 #[non_exhaustive]
 pub enum SourceErrorKind {
     /// The argument is of no known form.
-    #[error("is no source that is understood ({0}); {GRAMMAR}")]
+    #[error("is not a valid source ({0}); {GRAMMAR}")]
     Unknown(String),
     /// The path does not exist.
     #[error("does not exist; {GRAMMAR}")]
@@ -31,16 +32,16 @@ pub enum SourceErrorKind {
     /// A file could not be opened or read.
     #[error("cannot be read ({0})")]
     Io(#[from] std::io::Error),
-    /// One file of several could not be opened or read.
+    /// One file or folder of several could not be opened or read.
     #[error("cannot be read ({0})")]
     Unreadable(std::io::Error),
-    /// A directory without pictures.
-    #[error("holds no pictures (.jpg, .jpeg or .png)")]
-    NoPictures,
+    /// A directory without images.
+    #[error("holds no images (.jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff); hidden files are not read")]
+    NoImages,
     /// A pattern without matches.
-    #[error("matches no picture (.jpg, .jpeg or .png)")]
+    #[error("matches no image (.jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff)")]
     NoMatch,
-    /// One picture or frame is larger than is read.
+    /// One image or frame is larger than is read.
     #[error("is larger than {limit} bytes")]
     TooLarge {
         /// The limit that was passed.
@@ -77,8 +78,8 @@ pub enum SourceErrorKind {
         /// Whether the thread did not come back from the driver either.
         stuck: bool,
     },
-    /// The source broke off; it is being opened again.
-    #[error("broke off ({0})")]
+    /// The connection to the source was lost; it is being opened again.
+    #[error("disconnected ({0})")]
     Disconnected(String),
     /// The source did not come back.
     #[error("is lost: it did not come back within {} s ({fault})", .after.as_secs())]
@@ -126,7 +127,7 @@ impl SourceError {
         }
     }
 
-    /// Whether a reader gave up because its deadline had passed.
+    /// Whether a reader stopped waiting because its deadline had passed.
     pub(super) fn is_timeout(&self) -> bool {
         matches!(&self.kind, SourceErrorKind::Io(fault) if fault.kind() == std::io::ErrorKind::TimedOut)
     }
@@ -147,9 +148,10 @@ impl SourceError {
             SourceErrorKind::NoCameraSupport => {
                 Some("build with the default features, or try --source DIR or --source synthetic")
             }
-            SourceErrorKind::NotAStream(_) => {
-                Some("ffmpeg makes one: ffmpeg -i FILE -f yuv4mpegpipe - | comet-edge run --source -")
-            }
+            SourceErrorKind::NotAStream(_) | SourceErrorKind::Header(_) => Some(
+                "ffmpeg makes one: ffmpeg -i FILE -vf scale=out_color_matrix=bt601 \
+                 -f yuv4mpegpipe -pix_fmt yuv420p - | comet-edge run --source -",
+            ),
             _ => None,
         }
     }

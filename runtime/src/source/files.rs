@@ -1,103 +1,49 @@
-//! Pictures from files: one, a folder of them, or what a pattern matches.
+//! Images from a list of files.
 
-use std::fs::{self, File};
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::error::{SourceError, SourceErrorKind};
-use super::{Frame, Pixels, Source};
+use super::frame::{Frame, Pixels};
+use super::reader::Source;
+use super::walk::FoundImages;
 
-/// The largest picture file that is read.
-pub const MAX_PICTURE_BYTES: usize = 256 << 20;
-/// Folders below folders; deeper ones are no data set but an accident.
-const MAX_DEPTH: usize = 32;
+/// The largest image file that is read.
+pub const MAX_IMAGE_BYTES: usize = 256 << 20;
 
-/// Whether the name ends as a picture's does: `.jpg`, `.jpeg` or `.png`, in any case.
-pub fn has_picture_extension(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    ["jpg", "jpeg", "png"].iter().any(|known| extension.eq_ignore_ascii_case(known))
-}
-
-/// The pictures below a folder, sorted by path. Linked folders are not followed: they may lead in circles.
-/// Of a data set or calibration set, which keeps masks beside its `images`, these are the images.
-///
-/// # Errors
-/// The folder cannot be read, or holds no picture.
-pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    let mut pictures = Vec::new();
-    let images = folder.join("images");
-    let folder = if images.is_dir() { images.as_path() } else { folder };
-    collect(folder, 0, &mut pictures)?;
-    pictures.sort();
-    match pictures.is_empty() {
-        true => Err(SourceError::new(folder.display().to_string(), SourceErrorKind::NoPictures)),
-        false => Ok(pictures),
-    }
-}
-
-fn collect(folder: &Path, depth: usize, pictures: &mut Vec<PathBuf>) -> Result<(), SourceError> {
-    let fault = |error: std::io::Error| SourceError::new(folder.display().to_string(), error);
-    for entry in fs::read_dir(folder).map_err(fault)? {
-        let entry = entry.map_err(fault)?;
-        let path = entry.path();
-        if entry.file_type().map_err(fault)?.is_dir() {
-            if depth < MAX_DEPTH {
-                collect(&path, depth + 1, pictures)?;
-            }
-        } else if has_picture_extension(&path) && path.is_file() {
-            pictures.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// The files behind an argument: the pictures of a folder, the matches of a pattern, or the path itself.
-///
-/// # Errors
-/// The folder or the pattern holds no picture. A path that does not exist is no error here: reading it is one.
-pub fn expand(argument: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    if argument.is_dir() {
-        return pictures_in(argument);
-    }
-    match argument.to_str().filter(|text| is_pattern(text) && !argument.exists()) {
-        Some(pattern) => matches_of(pattern),
-        None => Ok(vec![argument.to_path_buf()]),
-    }
-}
-
-pub(super) fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?', '['])
-}
-
-fn matches_of(pattern: &str) -> Result<Vec<PathBuf>, SourceError> {
-    let unknown =
-        |error: glob::PatternError| SourceError::new(pattern, SourceErrorKind::Unknown(error.to_string()));
-    let matches = glob::glob(pattern).map_err(unknown)?.flatten();
-    let mut pictures: Vec<PathBuf> =
-        matches.filter(|path| has_picture_extension(path) && path.is_file()).collect();
-    pictures.sort();
-    match pictures.is_empty() {
-        true => Err(SourceError::new(pattern, SourceErrorKind::NoMatch)),
-        false => Ok(pictures),
-    }
-}
-
-/// Gives the pictures of a list of files, in its order. Nothing is dropped.
+/// Gives the images of a list of files, in its order. Nothing is dropped.
 pub struct FilesSource {
     name: String,
+    /// Reported before the first image: what is missing from the list.
+    unreadable: VecDeque<SourceError>,
     paths: Vec<PathBuf>,
     next: usize,
     number: u64,
     repeat: bool,
-    /// Whether the current pass over the list has given a picture: a list of nothing is not repeated.
+    /// Whether the current pass over the list has given an image: a list of nothing is not repeated.
     gave: bool,
 }
 
 impl FilesSource {
     /// Reads `paths`; `name` is for messages.
     pub fn new(name: impl Into<String>, paths: Vec<PathBuf>) -> Self {
-        Self { name: name.into(), paths, next: 0, number: 0, repeat: false, gave: false }
+        Self {
+            name: name.into(),
+            unreadable: VecDeque::new(),
+            paths,
+            next: 0,
+            number: 0,
+            repeat: false,
+            gave: false,
+        }
+    }
+
+    /// Reads what was found in a folder or by a pattern, after an error for each thing that could not be read.
+    pub fn found(name: impl Into<String>, found: FoundImages) -> Self {
+        Self { unreadable: found.unreadable.into(), ..Self::new(name, found.images) }
     }
 
     /// Begins again at the end of the list.
@@ -119,6 +65,9 @@ impl FilesSource {
 
 impl Source for FilesSource {
     fn next(&mut self) -> Result<Option<Frame>, SourceError> {
+        if let Some(error) = self.unreadable.pop_front() {
+            return Err(error);
+        }
         let Some(path) = self.next_path() else {
             return Ok(None);
         };
@@ -126,7 +75,7 @@ impl Source for FilesSource {
         let number = self.number;
         self.number += 1;
         let captured = Instant::now();
-        let bytes = match read_picture(&path) {
+        let bytes = match read_image(&path) {
             Ok(bytes) => bytes,
             // One file that cannot be read costs itself, not the run.
             Err(SourceErrorKind::Io(error)) => {
@@ -135,7 +84,7 @@ impl Source for FilesSource {
             Err(kind) => return Err(SourceError::new(source, kind)),
         };
         self.gave = true;
-        Ok(Some(Frame { source, number, picture: Pixels::Encoded(bytes), captured }))
+        Ok(Some(Frame { source, number, image: Pixels::Encoded(bytes), captured }))
     }
 
     fn is_live(&self) -> bool {
@@ -147,42 +96,45 @@ impl Source for FilesSource {
     }
 }
 
-fn read_picture(path: &Path) -> Result<Vec<u8>, SourceErrorKind> {
+fn read_image(path: &Path) -> Result<Vec<u8>, SourceErrorKind> {
     let mut bytes = Vec::new();
     let file = File::open(path)?;
     // The length is what was read, not what the file system says: it may be a pipe, or still grow.
-    file.take(MAX_PICTURE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    match bytes.len() > MAX_PICTURE_BYTES {
-        true => Err(SourceErrorKind::TooLarge { limit: MAX_PICTURE_BYTES }),
+    file.take(MAX_IMAGE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    match bytes.len() > MAX_IMAGE_BYTES {
+        true => Err(SourceErrorKind::TooLarge { limit: MAX_IMAGE_BYTES }),
         false => Ok(bytes),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::error::Recovery;
+    use super::super::sample_jpeg::image;
+    use super::super::walk::images_in;
     use super::*;
-    use crate::source::Recovery;
-    use crate::source::jpeg::sample::picture;
+    use std::fs;
+    use std::io;
 
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("b")).unwrap();
-        fs::write(folder.path().join("b/one.JPG"), picture(8, 8, 1)).unwrap();
-        fs::write(folder.path().join("a.jpeg"), picture(8, 8, 2)).unwrap();
-        fs::write(folder.path().join("cut.jpg"), &picture(8, 8, 3)[..200]).unwrap();
-        fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
+        fs::write(folder.path().join("b/one.JPG"), image(8, 8, 1)).unwrap();
+        fs::write(folder.path().join("a.jpeg"), image(8, 8, 2)).unwrap();
+        fs::write(folder.path().join("cut.jpg"), &image(8, 8, 3)[..200]).unwrap();
+        fs::write(folder.path().join("notes.txt"), "not an image").unwrap();
         folder
     }
 
     #[test]
-    fn a_folder_is_read_in_order_and_a_corrupt_picture_costs_itself() {
+    fn a_folder_is_read_in_order_and_a_corrupt_image_costs_itself() {
         let folder = folder();
-        let paths = pictures_in(folder.path()).unwrap();
+        let found = images_in(folder.path()).unwrap();
         let names: Vec<_> =
-            paths.iter().map(|path| path.strip_prefix(folder.path()).unwrap().to_owned()).collect();
+            found.images.iter().map(|path| path.strip_prefix(folder.path()).unwrap().to_owned()).collect();
         assert_eq!(names, ["a.jpeg", "b/one.JPG", "cut.jpg"].map(PathBuf::from));
 
-        let mut source = FilesSource::new("folder", paths);
+        let mut source = FilesSource::found("folder", found);
         let mut decoded = Vec::new();
         while let Some(frame) = source.next().unwrap() {
             decoded.push((frame.number, frame.decode().map_err(|error| error.name)));
@@ -205,20 +157,25 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_folder_and_a_pattern_without_matches_are_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = expand(folder.path()).unwrap_err();
-        assert!(matches!(error.kind, SourceErrorKind::NoPictures), "{error}");
-        assert!(error.to_string().contains(&folder.path().display().to_string()));
-        let error = expand(&folder.path().join("*.jpg")).unwrap_err();
-        assert!(matches!(error.kind, SourceErrorKind::NoMatch), "{error}");
+    fn a_folder_that_could_not_be_read_is_reported_before_the_images() {
+        let folder = folder();
+        let fault = SourceErrorKind::Unreadable(io::Error::other("forbidden"));
+        let found = FoundImages {
+            images: vec![folder.path().join("a.jpeg")],
+            unreadable: vec![SourceError::new("lost+found", fault)],
+        };
+        let mut source = FilesSource::found("folder", found);
+        let error = source.next().unwrap_err();
+        assert_eq!(error.recovery(), Recovery::NextFrame);
+        assert_eq!(error.to_string(), "lost+found: cannot be read (forbidden)");
+        assert_eq!(source.next().unwrap().unwrap().number, 0);
+        assert!(source.next().unwrap().is_none());
     }
 
     #[test]
-    fn a_pattern_finds_pictures_and_a_list_can_be_repeated() {
+    fn a_list_can_be_repeated() {
         let folder = folder();
-        let paths = expand(&folder.path().join("*.jp*g")).unwrap();
-        assert_eq!(paths.len(), 2);
+        let paths = ["a.jpeg", "b/one.JPG"].map(|name| folder.path().join(name)).to_vec();
         let mut source = FilesSource::new("list", paths).repeating(true);
         for number in 0..5 {
             assert_eq!(source.next().unwrap().unwrap().number, number);

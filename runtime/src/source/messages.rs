@@ -1,4 +1,4 @@
-//! The last words of a program: its standard error is read to the end, and little of it is kept.
+//! The last messages of a program: its standard error is read to the end, and little of it is kept.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
@@ -7,7 +7,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::address::redacted;
-use super::stdin::join_within;
+use crate::deadline::join_within;
 
 /// Lines that are kept.
 const LINES: usize = 2;
@@ -39,7 +39,7 @@ impl Messages {
     }
 
     fn finish(&mut self) {
-        self.thread = self.thread.take().and_then(|thread| join_within(thread, ENDING));
+        self.thread = self.thread.take().and_then(|thread| join_within(thread, ENDING).err());
     }
 }
 

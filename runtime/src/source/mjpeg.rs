@@ -1,20 +1,21 @@
-//! Pictures out of a stream of JPEGs, as `rpicam-vid --codec mjpeg` and HTTP cameras send it.
+//! Images out of a stream of JPEGs, as `rpicam-vid --codec mjpeg` and HTTP cameras send it.
 
 use std::io::{ErrorKind, Read};
 
-use super::error::SourceErrorKind;
-use super::jpeg::{Step, Walker, find_start};
+use comet_engine::image::jpeg::{Step, Walker, find_start};
 
-/// The largest picture in a stream, in bytes.
+use super::error::SourceErrorKind;
+
+/// The largest image in a stream, in bytes.
 pub const MAX_FRAME_BYTES: usize = 8 << 20;
 const CHUNK: usize = 64 << 10;
 
-/// Splits a stream into JPEG pictures. What stands between two pictures is passed over.
+/// Splits a stream into JPEG images. What stands between two images is passed over.
 pub struct MjpegReader<R> {
     reader: R,
     chunk: Vec<u8>,
     buffer: Vec<u8>,
-    /// Where the current picture, or the search for one, begins in the buffer.
+    /// Where the current image, or the search for one, begins in the buffer.
     start: usize,
     walker: Option<Walker>,
     ended: bool,
@@ -26,25 +27,25 @@ impl<R: Read> MjpegReader<R> {
         Self { reader, chunk: vec![0; CHUNK], buffer: Vec::new(), start: 0, walker: None, ended: false }
     }
 
-    /// The next picture; `None` at the end of the stream.
+    /// The next image; `None` at the end of the stream.
     ///
     /// # Errors
-    /// [`SourceErrorKind::Damaged`] and [`SourceErrorKind::TooLarge`] cost one picture; the next call looks
+    /// [`SourceErrorKind::Damaged`] and [`SourceErrorKind::TooLarge`] cost one image; the next call looks
     /// for the next start mark.
-    pub fn next_picture(&mut self) -> Result<Option<Vec<u8>>, SourceErrorKind> {
+    pub fn next_image(&mut self) -> Result<Option<Vec<u8>>, SourceErrorKind> {
         loop {
             let Some(walker) = &mut self.walker else {
-                if !self.find_picture()? {
+                if !self.find_image()? {
                     return Ok(None);
                 }
                 continue;
             };
             match walker.advance(self.buffer.get(self.start..).unwrap_or_default()) {
                 Step::End(length) => {
-                    let picture = self.buffer.get(self.start..self.start + length);
-                    let picture = picture.unwrap_or_default().to_vec();
+                    let image = self.buffer.get(self.start..self.start + length);
+                    let image = image.unwrap_or_default().to_vec();
                     self.skip(length);
-                    return Ok(Some(picture));
+                    return Ok(Some(image));
                 }
                 Step::Broken { resume } => {
                     self.skip(resume);
@@ -65,7 +66,7 @@ impl<R: Read> MjpegReader<R> {
     }
 
     /// Goes to the next start mark; `false` at the end of the stream.
-    fn find_picture(&mut self) -> Result<bool, SourceErrorKind> {
+    fn find_image(&mut self) -> Result<bool, SourceErrorKind> {
         loop {
             if let Some(found) = find_start(&self.buffer, self.start) {
                 self.start = found;
@@ -103,8 +104,8 @@ impl<R: Read> MjpegReader<R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample_jpeg::{image, with_thumbnail};
     use super::*;
-    use crate::source::jpeg::sample::{picture, with_thumbnail};
 
     /// Gives the bytes a few at a time, as a pipe does.
     struct Drip(Vec<u8>, usize);
@@ -118,23 +119,23 @@ mod tests {
         }
     }
 
-    /// Pictures and the number of errors.
+    /// Images and the number of errors.
     fn split(stream: &[u8], step: usize) -> (Vec<Vec<u8>>, usize) {
         let mut reader = MjpegReader::new(Drip(stream.to_vec(), step));
-        let (mut pictures, mut errors) = (Vec::new(), 0);
+        let (mut images, mut errors) = (Vec::new(), 0);
         loop {
-            match reader.next_picture() {
-                Ok(Some(picture)) => pictures.push(picture),
-                Ok(None) => return (pictures, errors),
+            match reader.next_image() {
+                Ok(Some(image)) => images.push(image),
+                Ok(None) => return (images, errors),
                 Err(_) => errors += 1,
             }
         }
     }
 
     #[test]
-    fn pictures_with_thumbnails_and_headers_between_them_come_out_whole() {
-        let first = with_thumbnail(&picture(24, 16, 1), &picture(8, 8, 2));
-        let second = picture(16, 24, 3);
+    fn images_with_thumbnails_and_headers_between_them_come_out_whole() {
+        let first = with_thumbnail(&image(24, 16, 1), &image(8, 8, 2));
+        let second = image(16, 24, 3);
         let stream = [b"--boundary\r\n\r\n".as_slice(), &first, b"\r\n\xff\xd9", &second].concat();
         for step in [1, 7, 100_000] {
             assert_eq!(split(&stream, step), (vec![first.clone(), second.clone()], 0), "{step}");
@@ -142,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_picture_costs_itself_only() {
-        let (first, second) = (picture(24, 16, 1), picture(24, 16, 2));
+    fn a_cut_image_costs_itself_only() {
+        let (first, second) = (image(24, 16, 1), image(24, 16, 2));
         for cut in [first.len() - 2, first.len() - 20] {
             let stream = [&first[..cut], &second].concat();
             assert_eq!(split(&stream, 4096), (vec![second.clone()], 1), "cut at {cut}");
@@ -152,28 +153,28 @@ mod tests {
 
     #[test]
     fn a_cut_in_the_header_is_survived_and_no_prefix_hangs() {
-        let (first, second) = (picture(24, 16, 1), picture(24, 16, 2));
+        let (first, second) = (image(24, 16, 1), image(24, 16, 2));
         for cut in 0..first.len() {
             let stream = [&first[..cut], &second, &second].concat();
-            let (pictures, _) = split(&stream, 100_000);
-            assert_eq!(pictures.last(), Some(&second), "cut at {cut}");
+            let (images, _) = split(&stream, 100_000);
+            assert_eq!(images.last(), Some(&second), "cut at {cut}");
         }
     }
 
     #[test]
-    fn the_end_inside_a_picture_is_told_once() {
-        let first = picture(24, 16, 1);
+    fn the_end_inside_an_image_is_reported_once() {
+        let first = image(24, 16, 1);
         let stream = [&first[..], &first[..first.len() / 2]].concat();
         assert_eq!(split(&stream, 1000), (vec![first], 1));
         assert_eq!(split(b"", 1), (vec![], 0));
     }
 
     #[test]
-    fn a_picture_without_end_is_given_up_at_the_cap() {
-        let first = picture(24, 16, 1);
+    fn an_image_without_end_is_dropped_at_the_size_limit() {
+        let first = image(24, 16, 1);
         let scan = first.len() - 2;
         let stream = [&first[..scan], &vec![0x55; MAX_FRAME_BYTES + CHUNK], &first].concat();
-        let (pictures, errors) = split(&stream, CHUNK);
-        assert_eq!((pictures, errors), (vec![first], 1));
+        let (images, errors) = split(&stream, CHUNK);
+        assert_eq!((images, errors), (vec![first], 1));
     }
 }

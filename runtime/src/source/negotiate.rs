@@ -1,11 +1,11 @@
-//! Agreeing with a camera on how it sends its pictures.
+//! Agreeing with a camera on how it sends its images.
 //!
 //! nokhwa asks for exactly what is wanted and sees whether the driver gives it: most webcams do. It knows
 //! neither GREY nor JPEG, nor 7.5 frames a second, nor sizes in steps, and it opens no device that was left
 //! in H264. There the choice is made from the device's own list, through v4l, the crate below nokhwa.
 //!
 //! Frames are not read through nokhwa: it waits for ever for one that does not come, gives such a waiting
-//! handle to whoever opens the camera next, and does not tell how many bytes of a buffer are new.
+//! handle to whoever opens the camera next, and does not say how many bytes of a buffer are new.
 
 use std::fmt;
 use std::io;
@@ -21,8 +21,8 @@ use v4l::video::Capture;
 use v4l::video::capture::Parameters;
 use v4l::{Device, Format, FourCC, Fraction};
 
-use super::spec::CameraOptions;
-use crate::guard::guarded;
+use super::options::CameraOptions;
+use comet_engine::guard::guarded;
 
 /// What can be decoded, best first: MJPEG leaves room on the USB bus and stays small until it is decoded.
 pub(super) const DECODABLE: [[u8; 4]; 7] =
@@ -30,7 +30,7 @@ pub(super) const DECODABLE: [[u8; 4]; 7] =
 /// How many of a camera's modes an error lists; some have hundreds.
 const LISTED: usize = 12;
 
-/// One of the ways in which a camera sends pictures; written as `640x480 MJPG 30 fps`.
+/// One of the ways in which a camera sends images; written as `640x480 MJPG 30 fps`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mode {
     /// The four characters of the pixel format.
@@ -73,7 +73,7 @@ fn name(code: [u8; 4]) -> String {
     code.escape_ascii().to_string().trim_end().to_owned()
 }
 
-/// Opens camera `index` in the mode that is nearest to `wanted`; the answer is what the driver made of it.
+/// Opens camera `index` in the mode that is nearest to `wanted`; the result is what the driver made of it.
 pub(super) fn open(index: u32, wanted: CameraOptions) -> Result<(Device, Mode), String> {
     // A panic of nokhwa leaves the longer way.
     let agreed = guarded(|| exactly(index, wanted)).flatten();
@@ -197,7 +197,7 @@ fn nearest(modes: &[Mode], wanted: CameraOptions) -> Option<Mode> {
     best.map(|(_, mode)| *mode)
 }
 
-/// Sets the device to `mode`; tells what it is set to then.
+/// Sets the device to `mode`; returns what it is set to then.
 fn set(device: &Device, mode: Mode, wanted: CameraOptions) -> io::Result<Mode> {
     let format = device.set_format(&Format::new(mode.size.0, mode.size.1, FourCC::new(&mode.code)))?;
     let (seconds, frames) = mode.interval.unwrap_or((1, wanted.fps));
@@ -215,14 +215,14 @@ fn set(device: &Device, mode: Mode, wanted: CameraOptions) -> io::Result<Mode> {
 
 fn refusal(index: u32, offered: &[Mode]) -> String {
     if offered.is_empty() {
-        return "it offers no pictures: a node for metadata, or a camera module; \
+        return "it offers no images: a node for metadata, or a camera module; \
                 try another number, or --source csi://0"
             .into();
     }
     let offers: Vec<String> = offered.iter().take(LISTED).map(Mode::to_string).collect();
     format!(
-        "it offers: {}; understood are {}; ffmpeg translates: \
-         --source 'exec:ffmpeg -f v4l2 -i /dev/video{index} -f yuv4mpegpipe -'",
+        "it offers: {}; supported are {}; ffmpeg converts the others: \
+         --source 'exec:ffmpeg -loglevel error -f v4l2 -i /dev/video{index} -f yuv4mpegpipe -pix_fmt yuv420p -'",
         offers.join(", "),
         DECODABLE.map(name).join(", ")
     )
@@ -293,9 +293,9 @@ mod tests {
     #[test]
     fn a_refusal_lists_what_the_device_offers() {
         let said = refusal(3, &[mode(b"H264", (640, 480), (1, 30)), mode(b"Y16 ", (64, 48), (0, 0))]);
-        let expected = "it offers: 640x480 H264 30 fps, 64x48 Y16; understood are MJPG, JPEG";
+        let expected = "it offers: 640x480 H264 30 fps, 64x48 Y16; supported are MJPG, JPEG";
         assert!(said.starts_with(expected), "{said}");
-        assert!(said.contains("/dev/video3"), "{said}");
+        assert!(said.contains("/dev/video3") && said.contains("-pix_fmt yuv420p"), "{said}");
         assert!(refusal(3, &[]).contains("csi://0"));
     }
 }

@@ -6,17 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::commands::CommandLine;
 use super::error::{Recovery, SourceError, SourceErrorKind};
+use super::frame::Frame;
+use super::interruptible::InterruptibleReader;
 use super::program::Program;
-use super::stdin::{Deadline, InterruptibleReader};
+use super::reader::{Opened, Source};
 use super::stream::StreamSource;
-use super::{Frame, Opened, Source};
+use crate::deadline::Deadline;
 
 /// A program that gives frames, and how they are read.
 pub(super) struct Pipe {
     /// The source's name, for messages.
     pub(super) name: String,
     pub(super) line: CommandLine,
-    /// Whether the output is MJPEG for sure, so that words before the first picture can be passed over.
+    /// Whether the output is MJPEG for sure, so that words before the first image can be passed over.
     pub(super) is_mjpeg: bool,
     pub(super) live: bool,
     /// Whether the end of the output is a fault.
@@ -25,7 +27,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// Starts the program. Its source gives up when `deadline` has passed.
+    /// Starts the program. Its source times out when `deadline` has passed.
     pub(super) fn open(&self, deadline: &Deadline) -> Opened {
         let (program, output) = Program::start(&self.line).map_err(|error| self.fault(&error))?;
         let reader = InterruptibleReader::new("child-output", output, Arc::clone(&self.stop));
@@ -121,29 +123,29 @@ mod tests {
     }
 
     /// What comes of a script, call by call: numbers of frames, and faults.
-    fn told(script: &str, is_endless: bool) -> Vec<String> {
+    fn outcomes(script: &str, is_endless: bool) -> Vec<String> {
         let mut source = pipe(script, is_endless).open(&Deadline::default()).unwrap();
-        let mut told = Vec::new();
+        let mut outcomes = Vec::new();
         loop {
             match source.next() {
-                Ok(Some(frame)) => told.push(frame.number.to_string()),
-                Ok(None) => return told,
-                Err(error) => told.push(error.to_string()),
+                Ok(Some(frame)) => outcomes.push(frame.number.to_string()),
+                Ok(None) => return outcomes,
+                Err(error) => outcomes.push(error.to_string()),
             }
         }
     }
 
     #[test]
     fn an_end_is_an_end_or_a_fault_by_what_was_read() {
-        assert_eq!(told(FRAME, false), ["0"]);
-        assert_eq!(told(FRAME, true), ["0", "clip: broke off (sh ended)"]);
+        assert_eq!(outcomes(FRAME, false), ["0"]);
+        assert_eq!(outcomes(FRAME, true), ["0", "clip: disconnected (sh ended)"]);
         let failing = format!("{FRAME}; echo cut >&2; exit 1");
         let fault = "(sh ended with exit status: 1: cut)";
-        assert_eq!(told(&failing, false), ["0".into(), format!("clip: is damaged {fault}")]);
-        assert_eq!(told(&failing, true), ["0".into(), format!("clip: broke off {fault}")]);
-        let refused = told("echo no such file >&2; exit 1", false);
+        assert_eq!(outcomes(&failing, false), ["0".into(), format!("clip: is damaged {fault}")]);
+        assert_eq!(outcomes(&failing, true), ["0".into(), format!("clip: disconnected {fault}")]);
+        let refused = outcomes("echo no such file >&2; exit 1", false);
         assert_eq!(refused, ["clip: cannot be opened (sh ended with exit status: 1: no such file)"]);
-        assert!(told("echo hello", true)[0].contains("it begins with 'hello"));
+        assert!(outcomes("echo hello", true)[0].contains("it begins with 'hello"));
     }
 
     #[test]
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_program_holds_neither_a_run_that_shall_end_nor_a_deadline() {
+    fn a_silent_program_holds_up_neither_the_end_of_a_run_nor_a_deadline() {
         let silent = pipe("exec sleep 60", true);
         let deadline = Deadline::default();
         deadline.set(Instant::now() + Duration::from_millis(100));

@@ -21,8 +21,8 @@ const POLL: Duration = Duration::from_millis(5);
 /// Groups of the programs that run now.
 static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// Kills all started programs, for a program that ends without further ado.
-#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command line ends so"))]
+/// Kills all started programs, for a program that exits immediately.
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command line exits so"))]
 pub(crate) fn kill_programs() {
     for group in GROUPS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         // It may have ended by itself.
@@ -66,7 +66,7 @@ impl Program {
 
     /// Gives a program whose output has ended a moment to end too, and ends it if it does not.
     ///
-    /// Tells how it failed; `None` if it did not, or was ended.
+    /// Returns how it failed; `None` if it did not, or was ended.
     pub(super) fn finish(&mut self) -> Option<String> {
         let by_itself = self.has_ended_within(GRACE);
         let status = self.end()?;
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_fails_is_told_with_its_last_words() {
+    fn a_program_that_fails_is_reported_with_its_last_messages() {
         let (mut program, mut output) = shell("echo frame; echo no camera >&2; exit 3");
         let mut text = String::new();
         output.read_to_string(&mut text).unwrap();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_a_program_that_ignores_signals_nor_its_own_program_outlives_it() {
+    fn neither_a_program_that_ignores_signals_nor_its_child_outlives_it() {
         let ignore = "trap '' TERM; echo $$; while :; do sleep 0.05; done";
         let (program, output) = shell(&format!("sh -c \"{}\" & {ignore}", ignore.replace('$', "\\$")));
         let mut lines = BufReader::new(output).lines().map(Result::unwrap);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_listens_is_not_waited_for() {
+    fn a_program_that_obeys_the_signal_is_not_waited_for() {
         let (program, _output) = shell("exec sleep 60");
         let begun = Instant::now();
         drop(program);

@@ -1,13 +1,13 @@
-//! Uncompressed pictures in the layouts of cameras and videos, and their way to RGB.
+//! Uncompressed images in the layouts of cameras and videos, and their way to RGB.
 
 use std::fmt;
 use std::iter::repeat_n;
 
 use image::RgbImage;
 
-use crate::image::MAX_PIXELS;
+use comet_engine::image::MAX_PIXELS;
 
-/// How the bytes of an uncompressed picture are arranged.
+/// How the bytes of an uncompressed image are arranged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// One byte of brightness a pixel.
@@ -29,7 +29,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// Size of a picture in bytes; `None` if it is beyond counting.
+    /// Size of an image in bytes; `None` if it is beyond counting.
     pub fn bytes(self, width: u32, height: u32) -> Option<usize> {
         let (width, height) = (usize::try_from(width).ok()?, usize::try_from(height).ok()?);
         let luma = width.checked_mul(height)?;
@@ -46,7 +46,8 @@ impl Layout {
     }
 }
 
-/// Which byte values stand for black and white (ITU-R BT.601).
+/// Which byte values stand for black and white. Colours are those of ITU-R BT.601: cameras send these, and the header
+/// of Y4M cannot name others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ValueRange {
     /// 16 to 235, as in video.
@@ -74,9 +75,9 @@ impl ValueRange {
     }
 }
 
-/// An uncompressed picture that has as many bytes as its size asks for.
+/// An uncompressed image that has as many bytes as its size asks for.
 #[derive(Clone, PartialEq)]
-pub struct RawPicture {
+pub struct RawImage {
     layout: Layout,
     range: ValueRange,
     width: u32,
@@ -84,14 +85,14 @@ pub struct RawPicture {
     bytes: Vec<u8>,
 }
 
-impl fmt::Debug for RawPicture {
+impl fmt::Debug for RawImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {} x {}", self.layout, self.width, self.height)
     }
 }
 
-impl RawPicture {
-    /// Wraps `bytes`; what stands behind the picture is cut off.
+impl RawImage {
+    /// Wraps `bytes`; what stands behind the image is cut off.
     ///
     /// `None` if there are too few bytes, no pixels, or more than [`MAX_PIXELS`].
     pub fn new(
@@ -109,7 +110,7 @@ impl RawPicture {
         Some(Self { layout, range, width, height, bytes })
     }
 
-    /// The picture as RGB; colour that several pixels share is repeated.
+    /// The image as RGB; colour that several pixels share is repeated.
     pub fn to_rgb(&self) -> RgbImage {
         let mut rgb = Vec::with_capacity(3 * self.width as usize * self.height as usize);
         match self.layout {
@@ -183,7 +184,7 @@ mod tests {
     use super::*;
 
     fn rgb(layout: Layout, range: ValueRange, size: (u32, u32), bytes: &[u8]) -> Vec<u8> {
-        RawPicture::new(layout, range, size, bytes.to_vec()).unwrap().to_rgb().into_raw()
+        RawImage::new(layout, range, size, bytes.to_vec()).unwrap().to_rgb().into_raw()
     }
 
     #[test]
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn too_few_bytes_and_absurd_sizes_are_refused() {
-        let new = |size, count| RawPicture::new(Layout::Rgb, ValueRange::Full, size, vec![0; count]);
+        let new = |size, count| RawImage::new(Layout::Rgb, ValueRange::Full, size, vec![0; count]);
         assert!(new((2, 2), 11).is_none());
         assert!(new((0, 2), 0).is_none());
         assert!(new((u32::MAX, u32::MAX), 16).is_none());

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::{Recovery, SourceError};
-use super::{Frame, Opened, Source};
+use super::frame::Frame;
+use super::reader::{Opened, Source};
 
 /// Opens a source again whenever it has ended. One that gave nothing is not opened again.
 pub(super) struct Repeating<O> {
@@ -57,8 +58,8 @@ impl<O: FnMut() -> Opened + Send> Source for Repeating<O> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stream::StreamSource;
     use super::*;
-    use crate::source::StreamSource;
 
     #[test]
     fn the_numbers_go_on_and_an_empty_file_is_not_repeated() {

@@ -1,23 +1,14 @@
-//! What a user types after `--source`, and opening it.
+//! What a user types after `--source`.
 
-use std::fs::File;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use super::address::Address;
-use super::commands::{self, CommandLine, TypedCommand};
+use super::commands::TypedCommand;
 use super::error::{SourceError, SourceErrorKind};
-use super::files::{FilesSource, expand, is_pattern};
-use super::piped::Pipe;
-use super::repeating::Repeating;
-use super::stdin::{Deadline, InterruptibleReader};
-use super::stream::StreamSource;
-use super::supervised::{Rules, Supervised};
-use super::synthetic::{SyntheticScene, SyntheticSource};
-use super::{Opened, Source, http, pictures_in};
+use super::synthetic::SyntheticScene;
+use super::walk::is_pattern;
 
 /// A source as the user named it. Parsing touches no file and no device; [`open`](Self::open) does.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,52 +19,18 @@ pub enum SourceSpec {
     CameraLink(PathBuf),
     /// `csi://0`: a ribbon-cable camera of a Raspberry Pi or a Jetson, read by the maker's program.
     Csi(u32),
-    /// `rtsp://`, read by ffmpeg, or `http://` with multipart MJPEG.
+    /// `rtsp://`, read by ffmpeg, or `http://` with MJPEG.
     Address(Address),
     /// `exec:COMMAND`: a program that writes MJPEG or Y4M. It is started again whenever it ends.
     Command(TypedCommand),
-    /// A picture, a stream file, a video, or a folder of pictures.
+    /// An image, a stream file, a video, or a folder of images.
     Path(PathBuf),
-    /// A pattern of file names, such as `day*/*.jpg`.
+    /// A pattern of file names, such as `day*/*.jpg`, or a file whose name looks like one.
     Pattern(String),
     /// `-`: MJPEG or Y4M on standard input.
     Stdin,
     /// A drawn scene.
     Synthetic(SyntheticScene),
-}
-
-/// How to open a source.
-#[derive(Clone, Debug, Default)]
-pub struct OpenOptions {
-    /// Set when the program shall end; sources that wait look at it.
-    pub stop: Arc<AtomicBool>,
-    /// Treat streams, videos and the drawn scene as live: late frames are dropped. Cameras, addresses and
-    /// commands always are.
-    pub live: bool,
-    /// Begin again at the end of files, streams and videos in files included.
-    pub repeat: bool,
-    /// What to ask of a camera.
-    pub camera: CameraOptions,
-}
-
-/// What to ask of a camera; it may give something else. Addresses and commands take only what concerns
-/// opening them again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CameraOptions {
-    /// Columns.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
-    /// Frames a second.
-    pub fps: u32,
-    /// How long to try to open it again after it broke off; zero gives up at once.
-    pub reconnect: Duration,
-}
-
-impl Default for CameraOptions {
-    fn default() -> Self {
-        Self { width: 640, height: 480, fps: 30, reconnect: Duration::from_secs(30) }
-    }
 }
 
 impl FromStr for SourceSpec {
@@ -103,7 +60,7 @@ impl FromStr for SourceSpec {
             let settings = settings.trim_start_matches(':');
             return match settings.parse() {
                 Ok(scene) => Ok(Self::Synthetic(scene)),
-                Err(why) => unknown(&why),
+                Err(fault) => unknown(&fault.to_string()),
             };
         }
         if let Some(index) = text.strip_prefix("csi://") {
@@ -112,7 +69,7 @@ impl FromStr for SourceSpec {
                 Err(_) => unknown("a CSI camera has a number: csi://0"),
             };
         }
-        // What is wrong with these is told when they are opened, without their secrets: whoever parses
+        // What is wrong with these is reported when they are opened, without their secrets: whoever parses
         // arguments repeats a refused one word by word.
         if let Some(command) = text.strip_prefix("exec:") {
             return Ok(Self::Command(TypedCommand::new(command)));
@@ -127,8 +84,21 @@ impl FromStr for SourceSpec {
     }
 }
 
+impl TryFrom<OsString> for SourceSpec {
+    type Error = SourceError;
+
+    /// Reads an argument. One that is not valid UTF-8 can only be a path.
+    fn try_from(argument: OsString) -> Result<Self, Self::Error> {
+        match argument.into_string() {
+            Ok(text) => text.parse(),
+            Err(path) => Ok(Self::Path(path.into())),
+        }
+    }
+}
+
 impl SourceSpec {
-    /// A word for topics and titles: `camera0`, the name of a file, or the kind of the source. No credentials are in it.
+    /// A short name for topics and titles: `camera0`, the name of a file, or the kind of the source. No credentials are
+    /// in it.
     pub fn short_name(&self) -> String {
         let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         match self {
@@ -143,7 +113,8 @@ impl SourceSpec {
         }
     }
 
-    /// Whether its frames come at their own pace; `live` is [`OpenOptions::live`].
+    /// Whether its frames come at their own pace; `live` is
+    /// [`OpenOptions::live`](super::options::OpenOptions::live).
     pub fn is_live(&self, live: bool) -> bool {
         let paced = matches!(
             self,
@@ -151,165 +122,16 @@ impl SourceSpec {
         );
         paced || live
     }
-
-    /// Opens the source.
-    ///
-    /// # Errors
-    /// It does not exist, holds no picture, is a camera that cannot be opened, or needs a program that is not
-    /// installed. What a network says is told by the first frame: opening does not wait for it.
-    pub fn open(&self, options: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
-        match self {
-            Self::Camera(index) => open_camera(*index, options),
-            Self::CameraLink(link) => open_link(link, options),
-            Self::Csi(index) => open_csi(*index, options),
-            Self::Address(address) => open_address(address, options),
-            Self::Command(command) => open_command(command, options),
-            Self::Path(path) => open_path(path, options),
-            Self::Pattern(pattern) => {
-                let files = FilesSource::new(pattern, expand(Path::new(pattern))?);
-                Ok(Box::new(files.repeating(options.repeat)))
-            }
-            Self::Stdin => {
-                let reader = InterruptibleReader::new("stdin", std::io::stdin(), Arc::clone(&options.stop))
-                    .map_err(|error| SourceError::new("stdin", error))?;
-                Ok(Box::new(StreamSource::new("stdin", reader, options.live)))
-            }
-            Self::Synthetic(scene) => {
-                let stop = Arc::clone(&options.stop);
-                Ok(Box::new(SyntheticSource::new(scene.clone(), options.live, stop)))
-            }
-        }
-    }
 }
 
-fn open_path(path: &Path, options: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
-    let name = path.display().to_string();
-    if path.is_dir() {
-        let files = FilesSource::new(name, pictures_in(path)?);
-        return Ok(Box::new(files.repeating(options.repeat)));
-    }
-    if !path.exists() {
-        return Err(SourceError::new(name, SourceErrorKind::NotFound));
-    }
-    if !path.is_file() {
-        let fault = "it is no regular file; a pipe is read with 'exec:cat PIPE'";
-        return Err(not_opened(&name, fault.into()));
-    }
-    if is_video(path) {
-        let line = commands::video(path, options.live).map_err(|fault| not_opened(&name, fault))?;
-        let stop = Arc::clone(&options.stop);
-        let pipe = Pipe { name, line, is_mjpeg: false, live: options.live, is_endless: false, stop };
-        return open_file(options, move || pipe.open(&Deadline::default()));
-    }
-    if has_extension(path, &["mjpeg", "mjpg", "y4m"]) {
-        let (path, live) = (path.to_path_buf(), options.live);
-        return open_file(options, move || {
-            let file = File::open(&path).map_err(|error| SourceError::new(&name, error))?;
-            Ok(Box::new(StreamSource::new(&name, file, live)))
-        });
-    }
-    let files = FilesSource::new(name, vec![path.to_path_buf()]);
-    Ok(Box::new(files.repeating(options.repeat)))
-}
-
-/// Opens a stream in a file, again and again if asked.
-fn open_file(options: &OpenOptions, mut open: impl FnMut() -> Opened + Send + 'static) -> Opened {
-    match options.repeat {
-        true => Ok(Box::new(Repeating::open(open, Arc::clone(&options.stop))?)),
-        false => open(),
-    }
-}
-
-fn open_csi(index: u32, options: &OpenOptions) -> Opened {
-    let name = format!("csi{index}");
-    let line = commands::csi(index, options.camera).map_err(|fault| not_opened(&name, fault))?;
-    // nvarguscamerasrc writes words between the pictures.
-    let is_mjpeg = true;
-    open_endless(name, line, is_mjpeg, rules(options, false))
-}
-
-fn open_command(command: &TypedCommand, options: &OpenOptions) -> Opened {
-    let name = command.to_string();
-    let line = command.split().map_err(|fault| SourceError::new(&name, SourceErrorKind::Unknown(fault)))?;
-    open_endless(name, line, false, rules(options, false))
-}
-
-fn open_address(address: &Address, options: &OpenOptions) -> Opened {
-    let name = address.to_string();
-    let unknown = |why: &str| Err(SourceError::new(&name, SourceErrorKind::Unknown(why.into())));
-    if address.secret().contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
-        return unknown("an address holds no blanks; %20 stands for one");
-    }
-    match address.scheme().as_str() {
-        "http" => {
-            let (address, stop) = (address.clone(), Arc::clone(&options.stop));
-            let open = move |deadline: &Deadline| http::open(&address, &stop, deadline);
-            Ok(Box::new(Supervised::open(name, open, rules(options, true))?))
-        }
-        "rtsp" | "rtsps" => {
-            let line = commands::rtsp(address).map_err(|fault| not_opened(&name, fault))?;
-            open_endless(name, line, false, rules(options, true))
-        }
-        _ => unknown(
-            "of addresses, csi://, http:// and rtsp:// are; what ffmpeg reads: \
-             'exec:ffmpeg -loglevel error -i ADDRESS -f yuv4mpegpipe -pix_fmt yuv420p -'",
-        ),
-    }
-}
-
-/// A program that is started again whenever it ends.
-fn open_endless(name: String, line: CommandLine, is_mjpeg: bool, rules: Rules) -> Opened {
-    let stop = Arc::clone(&rules.stop);
-    let pipe = Pipe { name: name.clone(), line, is_mjpeg, live: true, is_endless: true, stop };
-    let open = move |deadline: &Deadline| pipe.open(deadline);
-    Ok(Box::new(Supervised::open(name, open, rules)?))
-}
-
-fn rules(options: &OpenOptions, is_remote: bool) -> Rules {
-    Rules { reconnect: options.camera.reconnect, is_remote, stop: Arc::clone(&options.stop) }
-}
-
-fn not_opened(name: &str, fault: String) -> SourceError {
-    SourceError::new(name, SourceErrorKind::NotOpened(fault))
-}
-
-#[cfg(feature = "camera")]
-fn open_camera(index: u32, options: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
-    let stop = Arc::clone(&options.stop);
-    let camera = super::camera::CameraSource::open(index, options.camera, stop)?;
-    Ok(Box::new(camera))
-}
-
-#[cfg(feature = "camera")]
-fn open_link(link: &Path, options: &OpenOptions) -> Opened {
-    let stop = Arc::clone(&options.stop);
-    Ok(Box::new(super::camera::CameraSource::open_link(link, options.camera, stop)?))
-}
-
-#[cfg(not(feature = "camera"))]
-fn open_link(link: &Path, options: &OpenOptions) -> Opened {
-    open_camera(resolve(link)?, options)
-}
-
-#[cfg(not(feature = "camera"))]
-fn open_camera(index: u32, _: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
-    Err(SourceError::new(format!("camera{index}"), SourceErrorKind::NoCameraSupport))
-}
-
-/// The number behind a link: the camera library takes numbers only.
-pub(super) fn resolve(link: &Path) -> Result<u32, SourceError> {
-    let name = link.display().to_string();
-    let node = link.canonicalize().map_err(|error| SourceError::new(&name, error))?;
-    let number = node.file_name().and_then(|node| node.to_str()?.strip_prefix("video")?.parse().ok());
-    let not_a_camera = || {
-        let why = format!("it leads to {}", node.display());
-        SourceError::new(&name, SourceErrorKind::Unknown(why))
-    };
-    number.ok_or_else(not_a_camera)
-}
-
-fn is_video(path: &Path) -> bool {
+/// Whether the name ends as that of a video which ffmpeg decodes.
+pub(super) fn is_video(path: &Path) -> bool {
     has_extension(path, &["mp4", "mkv", "avi", "mov", "webm", "m4v", "h264", "ts"])
+}
+
+/// Whether the name ends as that of a stream which is read as it is.
+pub(super) fn is_stream(path: &Path) -> bool {
+    has_extension(path, &["mjpeg", "mjpg", "y4m"])
 }
 
 fn has_extension(path: &Path, known: &[&str]) -> bool {
@@ -320,13 +142,14 @@ fn has_extension(path: &Path, known: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
 
     fn parse(text: &str) -> SourceSpec {
         text.parse().unwrap()
     }
 
     #[test]
-    fn every_form_is_understood() {
+    fn every_form_is_recognised() {
         assert_eq!(parse("0"), SourceSpec::Camera(0));
         assert_eq!(parse("/dev/video12"), SourceSpec::Camera(12));
         assert_eq!(parse("/dev/v4l/by-id/usb-x"), SourceSpec::CameraLink("/dev/v4l/by-id/usb-x".into()));
@@ -347,24 +170,20 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused_with_the_list_of_forms() {
-        let texts = ["", "99999999999", "csi://", "csi://a", "synthetic:axb", "synthetic:1x1"];
-        let refused = texts.map(|text| text.parse::<SourceSpec>().unwrap_err());
-        let texts =
-            ["https://u:secret@host/1", "udp://host", "http://u:secret@a b", "exec:", "exec:secret 'a"];
-        let not_opened = texts.map(|text| parse(text).open(&OpenOptions::default()).err().unwrap());
-        for error in refused.into_iter().chain(not_opened) {
+        for text in ["", "99999999999", "csi://", "csi://a", "synthetic:axb", "synthetic:1x1"] {
+            let error = text.parse::<SourceSpec>().unwrap_err();
             assert!(matches!(error.kind, SourceErrorKind::Unknown(_)));
             let message = error.to_string();
-            assert!(message.contains("understood are") && message.contains("synthetic["), "{message}");
-            assert!(!message.contains("secret"), "{message}");
+            assert!(message.contains("valid sources: ") && message.contains("synthetic["), "{message}");
         }
     }
 
     #[test]
-    fn a_path_that_does_not_exist_is_named() {
-        let error = parse("no/such.jpg").open(&OpenOptions::default()).err().unwrap();
-        assert!(matches!(error.kind, SourceErrorKind::NotFound));
-        assert_eq!(error.name, "no/such.jpg");
+    fn a_path_that_is_not_utf8_is_taken_as_it_is() {
+        let bytes = b"caf\xe9*.jpg".to_vec();
+        let spec = SourceSpec::try_from(OsString::from_vec(bytes.clone())).unwrap();
+        assert_eq!(spec, SourceSpec::Path(OsString::from_vec(bytes).into()));
+        assert_eq!(SourceSpec::try_from(OsString::from("csi://1")).unwrap(), SourceSpec::Csi(1));
     }
 
     #[test]
@@ -373,27 +192,5 @@ mod tests {
             let shown = format!("{:?}", parse(text));
             assert!(!shown.contains("secret"), "{shown}");
         }
-    }
-
-    #[test]
-    fn a_video_that_does_not_exist_is_named_before_a_program_is_looked_for() {
-        let error = parse("no/such.mp4").open(&OpenOptions::default()).err().unwrap();
-        assert!(matches!(error.kind, SourceErrorKind::NotFound), "{error}");
-    }
-
-    #[test]
-    fn a_stream_file_is_recognised_by_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("clip.y4m");
-        std::fs::write(&path, b"YUV4MPEG2 W1 H1 Cmono\nFRAME\n\x80").unwrap();
-        let mut source = SourceSpec::Path(path).open(&OpenOptions::default()).unwrap();
-        assert_eq!(source.next().unwrap().unwrap().decode().unwrap().dimensions(), (1, 1));
-    }
-
-    #[cfg(not(feature = "camera"))]
-    #[test]
-    fn a_build_without_cameras_says_so() {
-        let error = parse("0").open(&OpenOptions::default()).err().unwrap();
-        assert!(matches!(error.kind, SourceErrorKind::NoCameraSupport));
     }
 }

@@ -1,17 +1,18 @@
-//! A stream of frames in one file or pipe: MJPEG or Y4M, told apart by their first bytes.
+//! A stream of frames in one file or pipe: MJPEG or Y4M, recognised by its first bytes.
 
 use std::io::{BufReader, Chain, Cursor, Read};
 use std::time::Instant;
 
 use super::error::{SourceError, SourceErrorKind};
+use super::frame::{Frame, Pixels};
 use super::mjpeg::MjpegReader;
+use super::reader::Source;
 use super::y4m::Y4mReader;
-use super::{Frame, Pixels, Source};
 
 const Y4M_MAGIC: &[u8] = b"YUV4MPEG2";
 const JPEG_MAGIC: &[u8] = &[0xFF, 0xD8];
 
-/// The bytes that were read to tell the kind, and then the rest.
+/// The bytes that were read to recognise the kind, and then the rest.
 type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
 
 /// Frames from anything that can be read.
@@ -36,7 +37,7 @@ impl<R: Read> StreamSource<R> {
         Self { name: name.into(), live, number: 0, frames: Frames::Unread(reader) }
     }
 
-    /// Reads MJPEG, and passes over whatever comes before the first picture.
+    /// Reads MJPEG, and passes over whatever comes before the first image.
     pub(super) fn mjpeg(name: impl Into<String>, reader: R, live: bool) -> Self {
         let frames = Frames::Mjpeg(MjpegReader::new(Cursor::new(Vec::new()).chain(reader)));
         Self { name: name.into(), live, number: 0, frames }
@@ -49,8 +50,8 @@ impl<R: Read> StreamSource<R> {
             self.frames = recognise(reader)?;
         }
         match &mut self.frames {
-            Frames::Mjpeg(reader) => Ok(reader.next_picture()?.map(Pixels::Encoded)),
-            Frames::Y4m(reader) => Ok(reader.next_picture()?.map(Pixels::Raw)),
+            Frames::Mjpeg(reader) => Ok(reader.next_image()?.map(Pixels::Encoded)),
+            Frames::Y4m(reader) => Ok(reader.next_image()?.map(Pixels::Raw)),
             Frames::Unread(_) | Frames::Ended => Ok(None),
         }
     }
@@ -80,12 +81,7 @@ impl<R: Read + Send> Source for StreamSource<R> {
         // A frame that could not be read has its number too.
         self.number += 1;
         let pixels = pixels.map_err(|kind| SourceError::new(&self.name, kind))?;
-        Ok(pixels.map(|picture| Frame {
-            source: self.name.clone(),
-            number,
-            picture,
-            captured: Instant::now(),
-        }))
+        Ok(pixels.map(|image| Frame { source: self.name.clone(), number, image, captured: Instant::now() }))
     }
 
     fn is_live(&self) -> bool {
@@ -99,12 +95,12 @@ impl<R: Read + Send> Source for StreamSource<R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample_jpeg::image;
     use super::*;
-    use crate::source::jpeg::sample::picture;
 
     #[test]
-    fn the_kind_is_told_by_the_first_bytes() {
-        let mjpeg = [picture(8, 8, 1), picture(8, 8, 2)].concat();
+    fn the_kind_is_recognised_by_the_first_bytes() {
+        let mjpeg = [image(8, 8, 1), image(8, 8, 2)].concat();
         let mut source = StreamSource::new("stdin", &mjpeg[..], false);
         for number in 0..2 {
             let frame = source.next().unwrap().unwrap();
@@ -114,12 +110,12 @@ mod tests {
 
         let y4m = b"YUV4MPEG2 W1 H1 Cmono\nFRAME\n\x80";
         let mut source = StreamSource::new("stdin", &y4m[..], false);
-        assert!(matches!(source.next().unwrap().unwrap().picture, Pixels::Raw(_)));
+        assert!(matches!(source.next().unwrap().unwrap().image, Pixels::Raw(_)));
     }
 
     #[test]
-    fn words_before_the_first_picture_are_passed_over_where_it_is_mjpeg_for_sure() {
-        let stream = [b"GST_ARGUS: Creating output stream\n".as_slice(), &picture(8, 8, 1)].concat();
+    fn text_before_the_first_image_is_skipped_where_it_is_mjpeg_for_sure() {
+        let stream = [b"GST_ARGUS: Creating output stream\n".as_slice(), &image(8, 8, 1)].concat();
         let mut source = StreamSource::mjpeg("csi0", &stream[..], true);
         assert_eq!(source.next().unwrap().unwrap().decode().unwrap().dimensions(), (8, 8));
         assert!(source.next().unwrap().is_none());

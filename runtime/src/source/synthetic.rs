@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use image::{Rgb, RgbImage};
 
-use super::{Frame, Pixels, Source, SourceError};
+use super::error::SourceError;
+use super::frame::{Frame, Pixels};
+use super::reader::Source;
+use crate::random::SplitMix;
 
 const SHAPES: usize = 5;
 const POLL: Duration = Duration::from_millis(50);
@@ -34,14 +37,29 @@ impl Default for SyntheticScene {
     }
 }
 
+/// What is wrong with the settings of a drawn scene.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SceneError {
+    /// A field holds something else.
+    #[error("'{field}' is not a valid {expected}")]
+    Field {
+        /// What was typed.
+        field: String,
+        /// What should stand there.
+        expected: &'static str,
+    },
+    /// There are too many fields.
+    #[error("'{0}' is one field too many after synthetic:")]
+    TooMany(String),
+}
+
 impl FromStr for SyntheticScene {
-    type Err = String;
+    type Err = SceneError;
 
     /// Reads `WxH,fps,seed,frames`; fields may be left out at the end or left empty.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut scene = Self::default();
-        let number =
-            |field: &str, name: &str| field.parse::<u64>().map_err(|_| format!("'{field}' is no {name}"));
         for (position, field) in text.split(',').enumerate().filter(|(_, field)| !field.is_empty()) {
             match position {
                 0 => (scene.width, scene.height) = size(field)?,
@@ -51,26 +69,29 @@ impl FromStr for SyntheticScene {
                 }
                 2 => scene.seed = number(field, "seed")?,
                 3 => scene.frames = Some(number(field, "number of frames")?),
-                _ => return Err(format!("'{field}' is one field too many after synthetic:")),
+                _ => return Err(SceneError::TooMany(field.to_owned())),
             }
         }
         Ok(scene)
     }
 }
 
-fn size(field: &str) -> Result<(u32, u32), String> {
+fn number(field: &str, expected: &'static str) -> Result<u64, SceneError> {
+    field.parse().map_err(|_| SceneError::Field { field: field.to_owned(), expected })
+}
+
+fn size(field: &str) -> Result<(u32, u32), SceneError> {
     let side = |text: &str| text.parse::<u32>().ok().filter(|side| (16..=4096).contains(side));
-    field
-        .split_once('x')
-        .and_then(|(width, height)| side(width).zip(side(height)))
-        .ok_or_else(|| format!("'{field}' is no size from 16x16 to 4096x4096"))
+    let sides = field.split_once('x').and_then(|(width, height)| side(width).zip(side(height)));
+    let expected = "size from 16x16 to 4096x4096";
+    sides.ok_or_else(|| SceneError::Field { field: field.to_owned(), expected })
 }
 
 impl SyntheticScene {
     /// The frame of this number: the same one each time.
     pub fn draw(&self, number: u64) -> RgbImage {
         let mut draws = SplitMix(self.seed);
-        let corners = [draws.colour(), draws.colour()];
+        let corners = [colour(&mut draws), colour(&mut draws)];
         let shapes: Vec<Shape> = (0..SHAPES).map(|_| Shape::draw(&mut draws, self, number)).collect();
         let span = i64::from(self.width + self.height);
         RgbImage::from_fn(self.width, self.height, |x, y| {
@@ -115,7 +136,7 @@ impl Shape {
             x: place(scene.width),
             y: place(scene.height),
             radius: radius as i64,
-            colour: draws.colour(),
+            colour: colour(draws),
         }
     }
 
@@ -134,27 +155,15 @@ impl Shape {
     }
 }
 
-/// A way there and back: 0 to `length` and down again.
+/// A position that moves from 0 to `length` and back again.
 fn bounce(way: u64, length: u64) -> i64 {
     let way = way % (2 * length);
     way.min(2 * length - way) as i64
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-pub(super) struct SplitMix(pub(super) u64);
-
-impl SplitMix {
-    pub(super) fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn colour(&mut self) -> Rgb<u8> {
-        let [red, green, blue, ..] = self.roll().to_le_bytes();
-        Rgb([red, green, blue])
-    }
+fn colour(draws: &mut SplitMix) -> Rgb<u8> {
+    let [red, green, blue, ..] = draws.roll().to_le_bytes();
+    Rgb([red, green, blue])
 }
 
 /// Gives the frames of a [`SyntheticScene`] at its own pace.
@@ -172,7 +181,7 @@ impl SyntheticSource {
         Self { scene, live, number: 0, due: Instant::now(), stop }
     }
 
-    /// Waits until the next frame is due; `false` if the program shall end.
+    /// Waits until the next frame is due; `false` if the program is to end.
     fn wait(&mut self) -> bool {
         while !self.stop.load(Ordering::Relaxed) {
             let now = Instant::now();
@@ -198,7 +207,7 @@ impl Source for SyntheticSource {
             source: "synthetic".into(),
             number: self.number,
             captured: Instant::now(),
-            picture: Pixels::Rgb(self.scene.draw(self.number)),
+            image: Pixels::Rgb(self.scene.draw(self.number)),
         };
         self.number += 1;
         Ok(Some(frame))
@@ -248,7 +257,12 @@ mod tests {
     fn settings_may_be_left_out() {
         let parsed: SyntheticScene = ",,9".parse().unwrap();
         assert_eq!(parsed, SyntheticScene { seed: 9, ..SyntheticScene::default() });
-        assert!("1x1".parse::<SyntheticScene>().is_err());
-        assert!("64x64,1,1,1,1".parse::<SyntheticScene>().is_err());
+        for (settings, said) in [
+            ("1x1", "'1x1' is not a valid size from 16x16 to 4096x4096"),
+            ("64x64,fast", "'fast' is not a valid number of frames a second"),
+            ("64x64,1,1,1,1", "'1' is one field too many after synthetic:"),
+        ] {
+            assert_eq!(settings.parse::<SyntheticScene>().unwrap_err().to_string(), said);
+        }
     }
 }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread::{Builder, JoinHandle, sleep};
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::capture::{Frames, picture};
-use super::spec::CameraOptions;
-use super::{Pixels, negotiate};
-use crate::guard::guarded;
+use comet_engine::guard::guarded;
+
+use super::capture::{Frames, image};
+use super::frame::Pixels;
+use super::negotiate;
+use super::options::CameraOptions;
+use crate::deadline::join_within;
 
 const POLL: Duration = Duration::from_millis(100);
 /// How long opening may take; slow webcams need two seconds.
@@ -20,17 +23,17 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(2);
 /// A driver may name any rate.
 const MOST_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the capture thread tells.
+/// What the capture thread reports.
 pub(super) enum Event {
     Opened {
         format: String,
         /// Between two frames, if the driver knows it.
         interval: Option<Duration>,
     },
-    Picture(Pixels, Instant),
+    Image(Pixels, Instant),
     Damaged,
     Failed(String),
-    /// Told by the watchdog, not by the thread.
+    /// Reported by the watchdog, not by the thread.
     Silent(Duration),
 }
 
@@ -46,7 +49,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn start(index: u32, options: CameraOptions) -> Result<Self, String> {
-        // One event in flight: a picture that nobody has fetched yet is as new as the one behind it.
+        // One event in flight: an image that nobody has fetched yet is as new as the one behind it.
         let (sender, events) = sync_channel(1);
         let quit = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&quit);
@@ -72,7 +75,7 @@ impl Worker {
                 Ok(Event::Opened { format, interval }) => {
                     self.format = format;
                     self.patience = patience(interval);
-                    // The first picture takes its time: exposure, USB bandwidth.
+                    // The first image takes its time: exposure, USB bandwidth.
                     self.last = Instant::now() + LEAST_PATIENCE;
                     return Ok(());
                 }
@@ -105,16 +108,8 @@ impl Worker {
         quit.store(true, Ordering::Relaxed);
         // A thread that waits to send is freed by this.
         drop(events);
-        let deadline = Instant::now() + LEAVING;
-        while !thread.is_finished() && Instant::now() < deadline {
-            sleep(Duration::from_millis(5));
-        }
-        if !thread.is_finished() {
-            return Some(thread);
-        }
         // Its panics are caught inside; a panic of the guard itself has nothing more to say.
-        let _ = thread.join();
-        None
+        join_within(thread, LEAVING).err()
     }
 }
 
@@ -151,8 +146,8 @@ fn capture(
             continue;
         };
         let captured = Instant::now();
-        let event = match picture(bytes, &mode) {
-            Some(picture) => Event::Picture(picture, captured),
+        let event = match image(bytes, &mode) {
+            Some(image) => Event::Image(image, captured),
             None => Event::Damaged,
         };
         match events.try_send(event) {

@@ -1,9 +1,12 @@
 //! Uncompressed video as `ffmpeg -f yuv4mpegpipe` and `rpicam-vid` filters write it (YUV4MPEG2).
+//!
+//! The header does not name the matrix of the colours. They are read as BT.601: whoever makes a stream of a video that
+//! is tagged BT.709, as most are in HD, gives ffmpeg `-vf scale=out_color_matrix=bt601`.
 
 use std::io::{BufRead, Read};
 
 use super::error::SourceErrorKind;
-use super::raw::{Layout, RawPicture, ValueRange};
+use super::raw::{Layout, RawImage, ValueRange};
 
 /// The largest frame of a video, in pixels: 8K.
 pub const MAX_VIDEO_PIXELS: u64 = 7680 * 4320;
@@ -47,8 +50,8 @@ impl Y4mHeader {
                 _ => {}
             }
         }
-        let width = width.ok_or_else(|| fault("its width (W) is missing or no number".into()))?;
-        let height = height.ok_or_else(|| fault("its height (H) is missing or no number".into()))?;
+        let width = width.ok_or_else(|| fault("its width (W) is missing or not a valid number".into()))?;
+        let height = height.ok_or_else(|| fault("its height (H) is missing or not a valid number".into()))?;
         let pixels = u64::from(width) * u64::from(height);
         if pixels == 0 || pixels > MAX_VIDEO_PIXELS {
             return Err(fault(format!(
@@ -71,10 +74,18 @@ fn layout_of(name: &str) -> Result<Layout, SourceErrorKind> {
         "444" => Ok(Layout::Yuv444),
         "mono" => Ok(Layout::Gray),
         _ => Err(SourceErrorKind::Header(format!(
-            "its colour format is C{}; understood are C420, C420jpeg, C420mpeg2, C420paldv, C422, C444, Cmono",
-            name.escape_default()
+            "its colour format is C{}{}; supported are C420, C420jpeg, C420mpeg2, C420paldv, C422, C444, Cmono; \
+             ffmpeg converts with -pix_fmt yuv420p",
+            name.escape_default(),
+            if is_deep(name) { ", with more than 8 bits a sample" } else { "" },
         ))),
     }
+}
+
+/// Whether a colour format has more than 8 bits a sample, such as `420p10` or `mono16`.
+fn is_deep(name: &str) -> bool {
+    let digits = name.strip_prefix("mono").or_else(|| name.split_once('p').map(|(_, bits)| bits));
+    digits.and_then(|bits| bits.parse::<u32>().ok()).is_some_and(|bits| bits > 8)
 }
 
 /// Reads the frames of a Y4M stream.
@@ -104,16 +115,16 @@ impl<R: BufRead> Y4mReader<R> {
     ///
     /// # Errors
     /// A frame is cut off or has no header. There is no way back into step, so the stream ends there.
-    pub fn next_picture(&mut self) -> Result<Option<RawPicture>, SourceErrorKind> {
+    pub fn next_image(&mut self) -> Result<Option<RawImage>, SourceErrorKind> {
         if self.ended {
             return Ok(None);
         }
-        let picture = self.read_picture();
-        self.ended = !matches!(picture, Ok(Some(_)));
-        picture
+        let image = self.read_image();
+        self.ended = !matches!(image, Ok(Some(_)));
+        image
     }
 
-    fn read_picture(&mut self) -> Result<Option<RawPicture>, SourceErrorKind> {
+    fn read_image(&mut self) -> Result<Option<RawImage>, SourceErrorKind> {
         let Y4mHeader { width, height, layout, range } = self.header;
         let Some(line) = read_line(&mut self.reader)? else {
             return Ok(None);
@@ -125,7 +136,7 @@ impl<R: BufRead> Y4mReader<R> {
         // Grows with the bytes that come: a header alone costs no memory.
         let mut bytes = Vec::new();
         self.reader.by_ref().take(length as u64).read_to_end(&mut bytes)?;
-        RawPicture::new(layout, range, (width, height), bytes)
+        RawImage::new(layout, range, (width, height), bytes)
             .map(Some)
             .ok_or_else(|| SourceErrorKind::Damaged("the stream ends inside it".into()))
     }
@@ -155,7 +166,7 @@ mod tests {
             ("YUV4MPEG2 W0 H2", "pixels"),
             ("YUV4MPEG2 W4294967295 H4294967295", "pixels"),
             ("YUV4MPEG2 W99999999999 H2", "width"),
-            ("YUV4MPEG2 W2 H2 C420p10", "C420p10"),
+            ("YUV4MPEG2 W2 H2 C411", "C411;"),
         ] {
             let error = Y4mHeader::parse(line).unwrap_err().to_string();
             assert!(error.contains(word), "{line}: {error}");
@@ -165,21 +176,30 @@ mod tests {
     }
 
     #[test]
+    fn ten_bit_video_is_refused_with_the_option_that_makes_ffmpeg_convert_it() {
+        for format in ["420p10", "422p12", "444p16", "mono10"] {
+            let error = Y4mHeader::parse(&format!("YUV4MPEG2 W2 H2 C{format}")).unwrap_err().to_string();
+            let said = format!("C{format}, with more than 8 bits a sample");
+            assert!(error.contains(&said) && error.contains("-pix_fmt yuv420p"), "{error}");
+        }
+    }
+
+    #[test]
     fn tiny_frames_are_read_and_a_cut_one_ends_the_stream() {
         let stream = b"YUV4MPEG2 W2 H2 F1:1 C420jpeg\nFRAME\n\x10\xeb\x10\xeb\x80\x80FRAME Ixyz\n\x10\x10";
         let mut reader = Y4mReader::new(&stream[..]).unwrap();
-        let picture = reader.next_picture().unwrap().unwrap().to_rgb();
-        assert_eq!(picture.into_raw(), [0, 0, 0, 255, 255, 255, 0, 0, 0, 255, 255, 255]);
-        assert!(matches!(reader.next_picture(), Err(SourceErrorKind::Damaged(_))));
-        assert!(matches!(reader.next_picture(), Ok(None)));
+        let image = reader.next_image().unwrap().unwrap().to_rgb();
+        assert_eq!(image.into_raw(), [0, 0, 0, 255, 255, 255, 0, 0, 0, 255, 255, 255]);
+        assert!(matches!(reader.next_image(), Err(SourceErrorKind::Damaged(_))));
+        assert!(matches!(reader.next_image(), Ok(None)));
     }
 
     #[test]
     fn a_stream_out_of_step_is_refused() {
         let stream = b"YUV4MPEG2 W1 H1 Cmono\nFRAME\n\x10JUNK\n";
         let mut reader = Y4mReader::new(&stream[..]).unwrap();
-        assert!(reader.next_picture().unwrap().is_some());
-        assert!(matches!(reader.next_picture(), Err(SourceErrorKind::Header(_))));
+        assert!(reader.next_image().unwrap().is_some());
+        assert!(matches!(reader.next_image(), Err(SourceErrorKind::Header(_))));
     }
 
     #[test]

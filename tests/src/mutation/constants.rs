@@ -1,6 +1,6 @@
 //! Constants that are broken: scales, zero points, weights, biases, sizes.
 
-use comet_edge::engine::proto::{GraphProto, TensorProto};
+use comet_onnx::proto::{GraphProto, TensorProto};
 
 use super::{pick, some_tensor};
 use crate::random::SplitMix64;

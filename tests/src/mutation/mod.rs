@@ -3,7 +3,7 @@
 mod constants;
 mod nodes;
 
-use comet_edge::engine::proto::{GraphProto, TensorProto};
+use comet_onnx::proto::{GraphProto, TensorProto};
 
 use crate::random::SplitMix64;
 
@@ -28,7 +28,7 @@ pub const MUTATIONS: &[(&str, Mutation)] = &[
     ("a node that is missing", nodes::removed),
     ("the size of a resize", constants::size),
     ("half of a quantizer", nodes::half),
-    ("a picture that is dequantized", nodes::dequantized_input),
+    ("an image that is dequantized", nodes::dequantized_input),
     ("a shape that is a lie", nodes::lie),
     ("a second output", nodes::second_output),
     ("a name", nodes::name),

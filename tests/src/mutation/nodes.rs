@@ -1,6 +1,6 @@
 //! Nodes that are broken: what they read and make, their attributes, their operators.
 
-use comet_edge::engine::proto::GraphProto;
+use comet_onnx::proto::GraphProto;
 
 use super::{pick, some_node};
 use crate::random::SplitMix64;

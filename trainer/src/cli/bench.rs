@@ -23,7 +23,7 @@ pub(super) struct BenchArgs {
     /// Side of the input in pixels.
     #[arg(long, default_value_t = 64)]
     size: usize,
-    /// Pictures in a batch.
+    /// Images in a batch.
     #[arg(long, default_value_t = 32)]
     batch: usize,
     /// Classes.
@@ -110,7 +110,7 @@ fn measure(args: &BenchArgs, device: &Device) -> (Vec<f64>, Vec<f64>) {
         losses.push(gradients.losses().total);
         comet.selector = selector_optimizer.step(1e-3, comet.selector, gradients.selector);
         comet.predictor = predictor_optimizer.step(1e-3, comet.predictor, gradients.predictor);
-        // A device that works behind our back must be done before the clock is read.
+        // A device that works asynchronously must be done before the clock is read.
         let _ = device.sync();
         if step >= WARM_UP {
             seconds.push(started.elapsed().as_secs_f64());

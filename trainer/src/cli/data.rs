@@ -17,7 +17,7 @@ pub(super) struct DataArgs {
 
 #[derive(Subcommand)]
 enum DataCommand {
-    /// Looks through a data set: damaged files, duplicates, imbalance, sizes, mean and deviation.
+    /// Checks a data set: what is left out, damaged files, masks, duplicates, imbalance, sizes, mean and deviation.
     Report {
         /// The data set.
         dir: PathBuf,
@@ -34,7 +34,7 @@ struct PlantArgs {
     /// Folder to write.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Pictures.
+    /// Images.
     #[arg(long)]
     count: usize,
     /// Side in pixels.
@@ -43,7 +43,7 @@ struct PlantArgs {
     /// double: colour on flower or stem, 12 classes; single: on the flower, 6 classes.
     #[arg(long, default_value = "double")]
     variant: Variant,
-    /// Split to write; without it, a sixth of the pictures become `val` and the others `train`.
+    /// Split to write; without it, a sixth of the images become `val` and the others `train`.
     #[arg(long)]
     split: Option<String>,
     /// Seed. Another seed gives other plants.
@@ -82,7 +82,7 @@ fn plants(args: &PlantArgs) -> anyhow::Result<()> {
     for (split, count, seed) in splits {
         let set = PlantSet { variant: args.variant, count, size: args.size, seed, split };
         write_set(&args.out, &set, &mut |_| {})?;
-        eprintln!("{}: {count} pictures in split '{}'", args.out.display(), set.split);
+        eprintln!("{}: {count} images in split '{}'", args.out.display(), set.split);
     }
     Ok(())
 }

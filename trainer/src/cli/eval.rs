@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use comet_edge::image::Preprocess;
-use comet_edge::model::ModelFile;
-use comet_edge::storage::write_atomically;
+use comet_engine::image::Preprocess;
+use comet_engine::model::ModelFile;
+use comet_engine::storage::write_atomically;
 
-use crate::data::{DataSet, PictureStore, Scenes, evaluation_set};
-use crate::metrics::{EngineSubject, Evaluation, EvaluationOptions, Subject, evaluate};
-use crate::report::{
-    curves_svg, evaluation_html, evaluation_sheet, png_bytes, read_records, training_panels,
-};
-use crate::train::{BurnSubject, DeviceChoice, TrainConfig, TrainedRun, is_run, open_device};
+use super::images;
+use crate::data::{EvaluationImages, SampleStore, Scenes};
+use crate::metrics::{EngineModel, Evaluation, EvaluationOptions, ModelUnderTest, evaluate_stream};
+use crate::report::{curves_svg, evaluation_html, evaluation_sheet, png_bytes, training_panels};
+use crate::train::{BurnModel, DeviceChoice, TrainConfig, TrainedRun, is_run, open_device, read_records};
 
 const SHEET_COLUMNS: usize = 4;
 const SHEET_CELL: u32 = 96;
@@ -23,20 +22,21 @@ const SHEET_CELL: u32 = 96;
 #[derive(Args)]
 pub(super) struct EvalArgs {
     /// A run's folder, or a model file (.onnx).
-    subject: PathBuf,
+    #[arg(value_name = "RUN|MODEL")]
+    model: PathBuf,
     /// Data set.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Split.
     #[arg(long, default_value = "val")]
     split: String,
-    /// Pastes pictures on these scenes first; needs masks.
+    /// Pastes images on these scenes first; needs masks.
     #[arg(long, value_name = "DIR")]
     scenes: Option<PathBuf>,
-    /// Share of pictures that are pasted.
+    /// Share of images that are pasted.
     #[arg(long, default_value_t = 1.0, requires = "scenes")]
     paste: f64,
-    /// Seed of pasting, noise, and of the split of a plain folder.
+    /// Seed of pasting and noise; without it the one that the model was trained with.
     #[arg(long)]
     seed: Option<u64>,
     /// Which checkpoint of a run: best or last.
@@ -51,70 +51,71 @@ pub(super) struct EvalArgs {
     /// Writes a page with overlays, curves and tables.
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
-    /// Writes the contact sheet as a picture.
+    /// Writes the contact sheet as an image.
     #[arg(long, value_name = "FILE.png")]
     sheet: Option<PathBuf>,
 }
 
 /// What is measured, and what a report says about it.
 struct Opened {
-    subject: Box<dyn Subject>,
+    model: Box<dyn ModelUnderTest>,
     preprocess: Preprocess,
     facts: Vec<(String, String)>,
     curves: Option<String>,
-    /// The seed that a run split its plain folder by.
+    /// The seed that validation images were pasted with in training.
     seed: u64,
 }
 
 pub(super) fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let mut opened = open(args)?;
     let seed = args.seed.unwrap_or(opened.seed);
-    let set = DataSet::scan(&args.data, seed)?;
-    let items = set.split_for(&args.split, opened.subject.classes())?;
-    let count = items.len();
-    let (store, faults) = PictureStore::open(items, opened.preprocess.clone());
-    faults.iter().for_each(|fault| eprintln!("warning: skipped: {fault}"));
-    if let Some(fault) = faults.first().filter(|_| store.is_empty()) {
-        return Err(crate::data::DataError::NothingReadable {
-            path: args.data.clone(),
-            count,
-            fault: fault.clone(),
-        }
-        .into());
-    }
-    let size = (opened.preprocess.width, opened.preprocess.height);
+    let store = read_split(args, &opened)?;
     let scenes = match &args.scenes {
-        Some(folder) => Some(Scenes::read(folder, size)?.0),
+        Some(folder) => Some(read_scenes(folder, args, &store)?),
         None => None,
     };
-    if scenes.is_some() && store.items().iter().all(|item| item.mask.is_none()) {
-        return Err(crate::data::DataError::NoMasks(args.data.clone()).into());
-    }
-    let pictures = evaluation_set(&store, scenes.as_ref(), args.paste, seed);
+    let images = EvaluationImages::new(&store, scenes.as_ref(), args.paste, seed);
     let options = EvaluationOptions { seed, ..EvaluationOptions::default() };
     let terminal = std::io::stderr().is_terminal();
     let mut progress = |done: usize, all: usize| {
         if terminal {
-            eprint!("\r{done}/{all} pictures{}", if done == all { "\n" } else { "" });
+            eprint!("\r{done}/{all} images{}", if done == all { "\n" } else { "" });
         }
     };
-    let mut evaluation =
-        evaluate(opened.subject.as_mut(), &pictures, &opened.preprocess, &options, &mut progress)?;
+    let (mut evaluation, samples) = evaluate_stream(opened.model.as_mut(), images, &options, &mut progress)?;
     evaluation.split = args.split.clone();
-    let sheet = png_bytes(&evaluation_sheet(&evaluation, &pictures, SHEET_COLUMNS, SHEET_CELL))?;
+    let sheet = png_bytes(&evaluation_sheet(&evaluation, &samples, SHEET_COLUMNS, SHEET_CELL))?;
     if let Some(path) = &args.sheet {
         write(path, &sheet)?;
     }
     if let Some(path) = &args.report {
-        let title = format!("{} on {} ({})", args.subject.display(), args.data.display(), args.split);
+        let title = format!("{} on {} ({})", args.model.display(), args.data.display(), args.split);
         opened.facts.push((
             "pasted on scenes".into(),
-            scenes.map_or("no".into(), |_| format!("{:.0} %", 100.0 * args.paste)),
+            scenes.map_or("no".into(), |_| format!("{:.0} %", 100.0 * store.pasted_share(args.paste))),
         ));
         let page = evaluation_html(&evaluation, &title, &opened.facts, &sheet, opened.curves.as_deref());
         write(path, page.as_bytes())?;
     }
     print(&evaluation, args.json)
+}
+
+fn read_split(args: &EvalArgs, opened: &Opened) -> anyhow::Result<SampleStore> {
+    let set = images::scan(&args.data)?;
+    let items = set.split_for(&args.split, opened.model.classes())?;
+    let store = images::open(&set, items, &opened.preprocess)?;
+    store.mask_notices(opened.model.classes()).iter().for_each(|notice| eprintln!("warning: {notice}"));
+    Ok(store)
+}
+
+/// Scenes to paste on, and a warning if not every image can be.
+fn read_scenes(folder: &Path, args: &EvalArgs, store: &SampleStore) -> anyhow::Result<Scenes> {
+    let scenes = images::scenes(folder, store.preprocess())?;
+    store.require_pastable(&args.data)?;
+    if let Some(notice) = store.paste_notice(args.paste) {
+        eprintln!("warning: {notice}");
+    }
+    Ok(scenes)
 }
 
 fn print(evaluation: &Evaluation, json: bool) -> anyhow::Result<()> {
@@ -135,11 +136,11 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 fn open(args: &EvalArgs) -> anyhow::Result<Opened> {
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    if is_run(&args.subject) || args.subject.is_dir() {
+    if is_run(&args.model) || args.model.is_dir() {
         let (device, device_name) = open_device(args.device)?;
-        let run = TrainedRun::read(&args.subject, &args.checkpoint, &device)?;
+        let run = TrainedRun::read(&args.model, &args.checkpoint, &device)?;
         let facts = vec![
-            fact("run", args.subject.display().to_string()),
+            fact("run", args.model.display().to_string()),
             fact("checkpoint", format!("{} (epoch {})", args.checkpoint, run.position.epoch)),
             fact(
                 "networks",
@@ -155,16 +156,16 @@ fn open(args: &EvalArgs) -> anyhow::Result<Opened> {
         ];
         return Ok(Opened {
             preprocess: run.info.preprocess.clone(),
-            curves: curves(&args.subject, &run.config),
-            seed: run.config.seed,
+            curves: curves(&args.model, &run.config),
+            seed: run.data_seed(),
             facts,
-            subject: Box::new(BurnSubject::from(run)),
+            model: Box::new(BurnModel::from(run)),
         });
     }
-    let model = ModelFile::read(&args.subject)?;
+    let model = ModelFile::read(&args.model)?;
     let manifest = model.manifest();
     let facts = vec![
-        fact("file", args.subject.display().to_string()),
+        fact("file", args.model.display().to_string()),
         fact("SHA-256", model.sha256().to_owned()),
         fact("precision", manifest.precision.to_string()),
         fact(
@@ -174,14 +175,14 @@ fn open(args: &EvalArgs) -> anyhow::Result<Opened> {
                 manifest.preset, manifest.preprocess.width, manifest.preprocess.height
             ),
         ),
-        fact("engine", comet_edge::engine::ENGINE.to_owned()),
+        fact("engine", comet_engine::run::ENGINE.to_owned()),
     ];
     Ok(Opened {
         preprocess: manifest.preprocess.clone(),
         curves: None,
         seed: manifest.training.seed,
         facts,
-        subject: Box::new(EngineSubject::new(&model)?),
+        model: Box::new(EngineModel::new(&model)?),
     })
 }
 

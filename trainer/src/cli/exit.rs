@@ -2,20 +2,20 @@
 
 use std::process::ExitCode;
 
-use comet_edge::image::ImageError;
-use comet_edge::model::ModelError;
+use comet_engine::image::ImageError;
+use comet_engine::model::ModelError;
 
 use crate::data::DataError;
 use crate::data::plants::PlantError;
 use crate::model::ImportError;
-use crate::train::{CheckpointError, ConfigError, DeviceError, RunError};
+use crate::train::{CheckpointError, ConfigError, DeviceError, RunError, TrainError};
 
 /// A check that was asked for did not pass.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct GateFailed(pub String);
 
-/// Arguments that fit no purpose.
+/// Arguments that cannot be used together.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Usage(pub String);
@@ -37,7 +37,7 @@ pub(super) fn report(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// The reader of our output has gone, which is its good right.
+/// The reader of our output has closed it, which is not a fault.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = |cause: &(dyn std::error::Error + 'static)| {
         let error = cause.downcast_ref::<std::io::Error>();
@@ -46,8 +46,21 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(io)
 }
 
+/// Training has one error type for all kinds.
+fn training_code(error: &TrainError) -> u8 {
+    match error {
+        TrainError::Config(_) => USAGE,
+        TrainError::Run(_) | TrainError::Checkpoint(_) => REFUSED,
+        TrainError::Import(_) | TrainError::Diverged { .. } => REFUSED,
+        _ => INPUT_OUTPUT,
+    }
+}
+
 fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<TrainError>() {
+            return training_code(error);
+        }
         if cause.is::<GateFailed>() {
             return GATE;
         }

@@ -1,153 +1,52 @@
 //! `trainer export`
 
+mod agreement;
+mod args;
+mod images;
+
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use burn::tensor::Device;
-use clap::Args;
-use comet_edge::engine::Session;
-use comet_edge::engine::proto::{Message, ModelProto};
-use comet_edge::explain::{ReferenceIndex, ReferenceWriter};
-use comet_edge::model::{
+use comet_engine::explain::{ReferenceIndex, ReferenceWriter};
+use comet_engine::model::{
     FORMAT_VERSION, Fidelity, GateLimits, Manifest, Metrics, ModelFile, Precision, TrainingSummary,
     sha256_hex,
 };
-use comet_edge::storage::write_atomically;
+use comet_engine::run::Session;
+use comet_engine::storage::write_atomically;
+use comet_onnx::GraphEditor;
+use comet_onnx::proto::{Message, ModelProto};
 
-use super::exit::{GateFailed, Usage};
-use crate::data::{DataSet, Picture, PictureStore, Scenes, evaluation_set};
-use crate::export::{Graph, float_graph, package};
-use crate::metrics::{EngineSubject, EvaluationOptions, evaluate};
-use crate::quant::{Method, Scheme, detector_agreement, measure, observe, quantize};
+pub(super) use self::args::ExportArgs;
+
+use self::agreement::{burn_predictions, check_agreement};
+use self::images::{ExportImages, spread};
+use super::exit::GateFailed;
+use crate::data::Sample;
+use crate::export::{float_graph, package};
+use crate::metrics::{EngineModel, EvaluationOptions, evaluate};
+use crate::quant::{Scheme, detector_agreement, measure, observe, quantize};
 use crate::train::TrainedRun;
-
-/// Writes selector and predictor as one ONNX file: image -> mask, logits.
-///
-/// With --quantize the file is int8, and is written only if its maps and classes stay close enough to those of
-/// the float file on validation pictures, measured on the engine of comet-edge.
-#[derive(Args)]
-#[command(after_help = "Examples:
-  trainer export runs/plants -o plants.f32.onnx
-  trainer export runs/plants --quantize -o plants.int8.onnx --float-out plants.f32.onnx
-  trainer export runs/plants --quantize -o plants.int8.onnx --reference-out calib/plants
-  trainer export runs/plants --quantize --with-detector -o plants.int8.onnx")]
-pub(super) struct ExportArgs {
-    /// The run's folder.
-    run: PathBuf,
-    /// File to write.
-    #[arg(short, long, value_name = "FILE.onnx")]
-    output: PathBuf,
-    /// Writes int8 instead of float.
-    #[arg(long)]
-    quantize: bool,
-    /// Lets the file carry the frozen detector too: a third output, left_out_logits.
-    #[arg(long)]
-    with_detector: bool,
-    /// Name in the manifest; the run's folder name without it.
-    #[arg(long)]
-    name: Option<String>,
-    /// Which checkpoint: best or last.
-    #[arg(long, default_value = "best", value_parser = ["best", "last"])]
-    checkpoint: String,
-    /// Data set, if it is no longer where the run found it.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Scenes, if they are no longer where the run found them.
-    #[arg(long, value_name = "DIR")]
-    scenes: Option<PathBuf>,
-    /// Also writes the float file.
-    #[arg(long, value_name = "FILE.onnx", requires = "quantize")]
-    float_out: Option<PathBuf>,
-    /// Also writes validation pictures with the float file's answers, for `comet-edge verify --calib`.
-    #[arg(long, value_name = "DIR")]
-    reference_out: Option<PathBuf>,
-    /// Pictures in --reference-out.
-    #[arg(long, default_value_t = 64, value_name = "N")]
-    reference_count: usize,
-    #[command(flatten)]
-    calibration: Calibration,
-    #[command(flatten)]
-    gate: Gate,
-}
-
-#[derive(Args)]
-#[command(next_help_heading = "Calibration")]
-struct Calibration {
-    /// Calibration pictures; without it the training split (pasted as in training).
-    #[arg(long, value_name = "DIR")]
-    calib: Option<PathBuf>,
-    /// How many pictures to measure ranges on.
-    #[arg(long, default_value_t = 256, value_name = "N")]
-    calib_images: usize,
-    /// minmax, percentile or mse.
-    #[arg(long, default_value = "mse")]
-    method: Method,
-    /// Leaves biases as they are.
-    #[arg(long)]
-    no_bias_correction: bool,
-}
-
-#[derive(Args)]
-#[command(next_help_heading = "Gate (int8 against float, on the validation split)")]
-struct Gate {
-    /// Largest mean absolute difference of the maps.
-    #[arg(long, default_value_t = GateLimits::default().max_mask_mae)]
-    max_mask_mae: f64,
-    /// Smallest mean IoU of the maps at 0.5.
-    #[arg(long, default_value_t = GateLimits::default().min_mask_iou)]
-    min_mask_iou: f64,
-    /// Smallest 5th percentile of the maps' IoU.
-    #[arg(long, default_value_t = GateLimits::default().min_mask_iou_p5)]
-    min_mask_iou_p5: f64,
-    /// Smallest mean Pearson correlation of the maps.
-    #[arg(long, default_value_t = GateLimits::default().min_mask_pearson, allow_negative_numbers = true)]
-    min_mask_pearson: f64,
-    /// Smallest share of equal labels, in percent.
-    #[arg(long, default_value_t = GateLimits::default().min_agreement)]
-    min_agreement: f64,
-    /// Largest loss of accuracy, in points.
-    #[arg(long, default_value_t = GateLimits::default().max_accuracy_drop)]
-    max_accuracy_drop: f64,
-}
-
-impl Gate {
-    fn limits(&self) -> GateLimits {
-        GateLimits {
-            max_mask_mae: self.max_mask_mae,
-            min_mask_iou: self.min_mask_iou,
-            min_mask_iou_p5: self.min_mask_iou_p5,
-            min_mask_pearson: self.min_mask_pearson,
-            min_agreement: self.min_agreement,
-            max_accuracy_drop: self.max_accuracy_drop,
-        }
-    }
-}
-
-/// The pictures that an export needs.
-struct Pictures {
-    /// Training pictures as they are shown in training: to measure ranges on.
-    calibration: Vec<Picture>,
-    /// Validation pictures, pasted as in training: for the gate.
-    held_out: Vec<Picture>,
-    /// Validation pictures as they are: for the manifest's metrics and the reference set.
-    plain: Vec<Picture>,
-}
 
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let run = TrainedRun::read(&args.run, &args.checkpoint, &Device::flex())?;
-    let pictures = read_pictures(args, &run)?;
+    let images = ExportImages::read(args, &run)?;
     let size = (run.config.size as usize, run.config.size as usize);
     let mut manifest = manifest(args, &run);
     if args.with_detector && run.position.detector_accuracy.is_none() {
         eprintln!(
-            "warning: this run trained no detector (detector-epochs = 0): its answers are worth what --init-predictor gave it"
+            "warning: this run trained no detector (detector-epochs = 0): its predictions depend on what --init-predictor gave it"
         );
     }
+    let compared = spread(&images.plain, agreement::IMAGES);
+    let expected = burn_predictions(&run, &compared)?;
     let detector = args.with_detector.then_some(run.detector);
     let graph = float_graph(run.comet, detector, size.0, size.1)?;
-    let draft = package(graph.clone(), &manifest)?;
-    manifest.metrics = Some(metrics(&draft, &pictures.plain)?);
+    let draft = ModelFile::parse("float file", &package(graph.clone(), &manifest)?, true)?;
+    check_agreement(&draft, &compared, &expected)?;
+    manifest.metrics = Some(metrics(&draft, &images.plain)?);
     let float_bytes = package(graph.clone(), &manifest)?;
     let float = ModelFile::parse("float file", &float_bytes, true)?;
     let float_path = if args.quantize { args.float_out.as_deref() } else { Some(args.output.as_path()) };
@@ -156,7 +55,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
         outputs.push((path, float_bytes.clone()));
     }
     if args.quantize {
-        let bytes = quantized(args, &graph, &float, &float_bytes, manifest, &pictures)?;
+        let bytes = quantized(args, &graph, &float, &float_bytes, manifest, &images)?;
         outputs.push((args.output.as_path(), bytes));
     }
     // Written only now, after the gate: a failed one leaves nothing behind.
@@ -170,51 +69,9 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
         );
     }
     match &args.reference_out {
-        Some(folder) => write_reference(folder, &float, &pictures.plain, args.reference_count),
+        Some(folder) => write_reference(folder, &float, &images.plain, args.reference_count),
         None => Ok(()),
     }
-}
-
-fn read_pictures(args: &ExportArgs, run: &TrainedRun) -> anyhow::Result<Pictures> {
-    let data = args
-        .data
-        .clone()
-        .or(run.info.sources.data.clone())
-        .ok_or_else(|| Usage("the run does not say where its data are: give --data DIR".into()))?;
-    let preprocess = &run.info.preprocess;
-    let classes = &run.info.classes;
-    let seed = run.config.seed;
-    let set = DataSet::scan(&data, seed)?;
-    let open = |items| PictureStore::open(items, preprocess.clone()).0;
-    let paste = run.info.data.paste;
-    let scenes = match args.scenes.clone().or(run.info.sources.scenes.clone()) {
-        Some(folder) if paste > 0.0 => Some(Scenes::read(&folder, (preprocess.width, preprocess.height))?.0),
-        _ => None,
-    };
-    let calibration = match &args.calibration.calib {
-        Some(folder) => {
-            let set = DataSet::scan(folder, seed)?;
-            let split = set.splits().next().unwrap_or("train").to_owned();
-            evaluation_set(&open(set.split_for(&split, classes)?), None, 0.0, seed)
-        }
-        None => evaluation_set(&open(set.split_for("train", classes)?), scenes.as_ref(), paste, seed),
-    };
-    let val = open(set.split_for("val", classes)?);
-    anyhow::ensure!(!val.is_empty(), "{}: no validation picture can be read", data.display());
-    Ok(Pictures {
-        calibration: spread(calibration, args.calibration.calib_images),
-        held_out: evaluation_set(&val, scenes.as_ref(), paste, seed),
-        plain: evaluation_set(&val, None, 0.0, seed),
-    })
-}
-
-/// `count` of the pictures, evenly over all of them, so that every class is there.
-fn spread(pictures: Vec<Picture>, count: usize) -> Vec<Picture> {
-    let all = pictures.len().max(1);
-    let count = count.min(all);
-    let chosen = |index: &usize| index * count / all != (index + 1) * count / all;
-    let pictures = pictures.into_iter().enumerate();
-    pictures.filter(|(index, _)| chosen(index)).map(|(_, picture)| picture).collect()
 }
 
 fn manifest(args: &ExportArgs, run: &TrainedRun) -> Manifest {
@@ -249,28 +106,27 @@ fn manifest(args: &ExportArgs, run: &TrainedRun) -> Manifest {
     }
 }
 
-/// Metrics of the float file on the validation pictures as they are.
-fn metrics(file: &[u8], pictures: &[Picture]) -> anyhow::Result<Metrics> {
-    let model = ModelFile::parse("float file", file, true)?;
-    let mut subject = EngineSubject::new(&model)?;
+/// Metrics of the float file on the validation images as they are.
+fn metrics(file: &ModelFile, samples: &[Sample]) -> anyhow::Result<Metrics> {
+    let mut model = EngineModel::new(file)?;
     let options = EvaluationOptions { full: false, keep: 0, ..EvaluationOptions::default() };
-    let preprocess = &model.manifest().preprocess;
-    let mut evaluation = evaluate(&mut subject, pictures, preprocess, &options, &mut |_, _| {})?;
+    let preprocess = &file.manifest().preprocess;
+    let mut evaluation = evaluate(&mut model, samples, preprocess, &options, &mut |_, _| {})?;
     evaluation.split = "val".into();
     Ok(Metrics::from(&evaluation))
 }
 
 fn quantized(
     args: &ExportArgs,
-    graph: &Graph,
+    graph: &GraphEditor,
     float: &ModelFile,
     float_bytes: &[u8],
     manifest: Manifest,
-    pictures: &Pictures,
+    images: &ExportImages,
 ) -> anyhow::Result<Vec<u8>> {
     let preprocess = &manifest.preprocess;
     let tensors: Vec<Vec<f32>> =
-        pictures.calibration.iter().map(|picture| preprocess.normalise(&picture.image)).collect();
+        images.calibration.iter().map(|sample| preprocess.normalise(&sample.image)).collect();
     let scheme = Scheme::of(graph)?;
     let size = (preprocess.height as usize, preprocess.width as usize);
     let proto = ModelProto::decode(float_bytes)?;
@@ -285,10 +141,10 @@ fn quantized(
     };
     let bytes = package(integer.clone(), &draft)?;
     let model = ModelFile::parse("int8 file", &bytes, true)?;
-    let fidelity = measure(float, &model, &pictures.held_out)?;
+    let fidelity = measure(float, &model, images.held_out())?;
     print_gate(&fidelity, &limits);
-    if let Some(agreement) = detector_agreement(float, &model, &pictures.held_out)? {
-        eprintln!("  detector's agreement    {agreement:.2} %  (on what is left out; no limit)");
+    if let Some(agreement) = detector_agreement(float, &model, images.held_out())? {
+        eprintln!("  detector's agreement    {agreement:.2} %  (on what the map leaves out; no limit)");
     }
     let misses = limits.misses(&fidelity);
     if !misses.is_empty() {
@@ -302,7 +158,7 @@ fn quantized(
 }
 
 fn print_gate(found: &Fidelity, limits: &GateLimits) {
-    eprintln!("gate: int8 against float on {} validation pictures", found.n);
+    eprintln!("gate: int8 against float on {} validation images", found.n);
     eprintln!("  map MAE                 {:.5}  (at most {})", found.mask_mae, limits.max_mask_mae);
     eprintln!("  map IoU at 0.5, mean    {:.4}   (at least {})", found.mask_iou_mean, limits.min_mask_iou);
     eprintln!("  map IoU at 0.5, 5th pct {:.4}   (at least {})", found.mask_iou_p5, limits.min_mask_iou_p5);
@@ -313,23 +169,18 @@ fn print_gate(found: &Fidelity, limits: &GateLimits) {
     }
 }
 
-fn write_reference(
-    folder: &Path,
-    float: &ModelFile,
-    pictures: &[Picture],
-    count: usize,
-) -> anyhow::Result<()> {
+fn write_reference(folder: &Path, float: &ModelFile, samples: &[Sample], count: usize) -> anyhow::Result<()> {
     let mut session = Session::new(float)?;
     let mut writer = ReferenceWriter::new(folder, ReferenceIndex::of(float));
-    let chosen = spread(pictures.to_vec(), count);
-    for (index, picture) in chosen.iter().enumerate() {
+    let chosen = spread(samples, count);
+    for (index, sample) in chosen.iter().enumerate() {
         let mut png = Cursor::new(Vec::new());
-        picture.image.write_to(&mut png, image::ImageFormat::Png)?;
-        let answer = session.explain(&picture.image)?;
-        let class = float.manifest().classes.get(picture.class).cloned().unwrap_or_default();
-        writer.add(&class, &format!("{index:04}.png"), png.get_ref(), &answer)?;
+        sample.image.write_to(&mut png, image::ImageFormat::Png)?;
+        let explanation = session.explain(&sample.image)?;
+        let class = float.manifest().classes.get(sample.class).cloned().unwrap_or_default();
+        writer.add(&class, &format!("{index:04}.png"), png.get_ref(), &explanation)?;
     }
     writer.finish()?;
-    eprintln!("wrote {} with {} pictures", folder.display(), chosen.len());
+    eprintln!("wrote {} with {} images", folder.display(), chosen.len());
     Ok(())
 }

@@ -5,11 +5,11 @@ mod data;
 mod eval;
 mod exit;
 mod export;
+mod images;
+mod stop;
 mod train;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
@@ -24,7 +24,7 @@ use exit::report;
   trainer eval runs/plants --data plants --split val --report plants.html
   trainer export runs/plants --data plants --quantize -o plants.int8.onnx
 
-Exit codes: 0 ok, 1 a gate failed, 2 usage, 3 a model or run was refused, 5 a file cannot be read or written.")]
+Exit codes: 0 ok, 1 a gate failed, 2 usage, 3 a model or run was refused or training has diverged, 5 a file cannot be read or written.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -34,11 +34,11 @@ struct Cli {
 enum Command {
     /// Trains selector and predictor under a detector that is trained first and then frozen.
     Train(Box<train::TrainArgs>),
-    /// Measures a run or a model file on labelled pictures.
+    /// Measures a run or a model file on labelled images.
     Eval(eval::EvalArgs),
     /// Writes a run as a model file for comet-edge.
     Export(Box<export::ExportArgs>),
-    /// Makes data sets and looks into them.
+    /// Makes and checks data sets.
     Data(data::DataArgs),
     /// Measures the speed of training steps.
     Bench(bench::BenchArgs),
@@ -54,17 +54,4 @@ pub fn main() -> ExitCode {
         Command::Data(args) => data::run(&args),
         Command::Bench(args) => bench::run(&args),
     })
-}
-
-/// A flag that Ctrl-C and SIGTERM set; a second signal ends the program at once.
-fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("stopping after this batch; once more ends at once (the last checkpoint stays)");
-    })?;
-    Ok(stop)
 }

@@ -4,9 +4,9 @@ use image::{Luma, Rgb, RgbImage};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::picture::Picture;
+use super::sample::Sample;
 
-/// How far pictures are changed. Zero switches a change off.
+/// How far images are changed. Zero switches a change off.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
@@ -34,11 +34,11 @@ impl Augmentation {
         Self { shift: 0.0, flip: false, rotation: 0.0, scale: 0.0, jitter: 0.0 }
     }
 
-    /// A changed copy. Mask and picture move together; what comes in from outside has the colour `border`.
-    pub fn apply(&self, picture: &Picture, border: Rgb<u8>, rng: &mut impl Rng) -> Picture {
-        let motion = self.draw_motion(picture.image.dimensions(), rng);
-        let mut image = motion.warp(&picture.image, border);
-        let mask = picture.mask.as_ref().map(|mask| {
+    /// A changed copy. Mask and image move together; what comes in from outside has the colour `border`.
+    pub fn apply(&self, sample: &Sample, border: Rgb<u8>, rng: &mut impl Rng) -> Sample {
+        let motion = self.draw_motion(sample.image.dimensions(), rng);
+        let mut image = motion.warp(&sample.image, border);
+        let mask = sample.mask.as_ref().map(|mask| {
             let mut mask = motion.warp(mask, Luma([0]));
             for pixel in mask.pixels_mut() {
                 pixel.0 = [if pixel.0[0] >= 128 { 255 } else { 0 }];
@@ -46,7 +46,7 @@ impl Augmentation {
             mask
         });
         self.jitter_colours(&mut image, rng);
-        Picture { image, mask, class: picture.class }
+        Sample { image, mask, class: sample.class }
     }
 
     fn draw_motion(&self, (width, height): (u32, u32), rng: &mut impl Rng) -> Motion {
@@ -107,7 +107,7 @@ impl Motion {
             let x = if self.mirrored { -x } else { x };
             let at_x = centre.0 + self.scale * (cos * x + sin * y);
             let at_y = centre.1 + self.scale * (cos * y - sin * x);
-            *pixel = sample(source, at_x, at_y, border);
+            *pixel = interpolate(source, at_x, at_y, border);
         }
         target
     }
@@ -137,7 +137,7 @@ impl Channels<1> for Luma<u8> {
     }
 }
 
-fn sample<const C: usize, P>(source: &image::ImageBuffer<P, Vec<u8>>, x: f64, y: f64, border: P) -> P
+fn interpolate<const C: usize, P>(source: &image::ImageBuffer<P, Vec<u8>>, x: f64, y: f64, border: P) -> P
 where
     P: image::Pixel<Subpixel = u8> + Channels<C>,
 {
@@ -164,7 +164,7 @@ where
     P::of_channels(sums.map(|sum| sum as u8))
 }
 
-/// The mean colour as a pixel: what stands for "not shown".
+/// The mean colour as a pixel: what pixels that are not shown are filled with.
 pub(super) fn mean_colour(mean: [f32; 3]) -> Rgb<u8> {
     Rgb(mean.map(|value| (value * 255.0).round() as u8))
 }
@@ -172,39 +172,39 @@ pub(super) fn mean_colour(mean: [f32; 3]) -> Rgb<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::generator;
+    use crate::data::generator::generator;
     use image::GrayImage;
 
-    fn picture() -> Picture {
+    fn sample() -> Sample {
         let image = RgbImage::from_fn(9, 9, |x, y| Rgb([x as u8 * 20, y as u8 * 20, 7]));
         let mask = GrayImage::from_fn(9, 9, |x, _| Luma([if x < 4 { 255 } else { 0 }]));
-        Picture { image, mask: Some(mask), class: 1 }
+        Sample { image, mask: Some(mask), class: 1 }
     }
 
     #[test]
     fn no_augmentation_changes_nothing() {
-        let picture = picture();
+        let sample = sample();
         let rng = &mut generator(1, "test", 0, 0);
-        let same = Augmentation::none().apply(&picture, Rgb([0; 3]), rng);
-        assert_eq!(same.image, picture.image);
-        assert_eq!(same.mask, picture.mask);
+        let same = Augmentation::none().apply(&sample, Rgb([0; 3]), rng);
+        assert_eq!(same.image, sample.image);
+        assert_eq!(same.mask, sample.mask);
     }
 
     #[test]
-    fn mirroring_moves_picture_and_mask_together() {
+    fn mirroring_moves_image_and_mask_together() {
         let motion = Motion { angle: 0.0, scale: 1.0, shift: (0.0, 0.0), mirrored: true };
-        let picture = picture();
-        let image = motion.warp(&picture.image, Rgb([0; 3]));
-        let mask = motion.warp(picture.mask.as_ref().unwrap(), Luma([0]));
-        assert_eq!(image, image::imageops::flip_horizontal(&picture.image));
-        assert_eq!(mask, image::imageops::flip_horizontal(picture.mask.as_ref().unwrap()));
+        let sample = sample();
+        let image = motion.warp(&sample.image, Rgb([0; 3]));
+        let mask = motion.warp(sample.mask.as_ref().unwrap(), Luma([0]));
+        assert_eq!(image, image::imageops::flip_horizontal(&sample.image));
+        assert_eq!(mask, image::imageops::flip_horizontal(sample.mask.as_ref().unwrap()));
     }
 
     #[test]
-    fn the_same_generator_gives_the_same_picture() {
+    fn the_same_generator_gives_the_same_image() {
         let augment = |index| {
             let rng = &mut generator(1, "test", 3, index);
-            Augmentation::default().apply(&picture(), Rgb([9; 3]), rng).image
+            Augmentation::default().apply(&sample(), Rgb([9; 3]), rng).image
         };
         assert_eq!(augment(5), augment(5));
         assert_ne!(augment(5), augment(6));

@@ -1,12 +1,12 @@
-//! Pictures as tensors.
+//! Images as tensors.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use comet_edge::image::Preprocess;
+use comet_engine::image::Preprocess;
 use rayon::prelude::*;
 
-use super::picture::Picture;
+use super::sample::Sample;
 
-/// Some pictures, normalised, on their way to a device.
+/// Some images, normalised, on their way to a device.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// `[n, 3, height, width]`, flat.
@@ -18,28 +18,28 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Normalises pictures of the model's size.
-    pub fn new(pictures: &[Picture], preprocess: &Preprocess) -> Self {
+    /// Normalises images of the model's size.
+    pub fn new(samples: &[Sample], preprocess: &Preprocess) -> Self {
         let tensors: Vec<Vec<f32>> =
-            pictures.par_iter().map(|picture| preprocess.normalise(&picture.image)).collect();
+            samples.par_iter().map(|sample| preprocess.normalise(&sample.image)).collect();
         Self {
             pixels: tensors.concat(),
-            labels: pictures.iter().map(|picture| picture.class as i64).collect(),
+            labels: samples.iter().map(|sample| sample.class as i64).collect(),
             size: (preprocess.height as usize, preprocess.width as usize),
         }
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// The pictures `[n, 3, height, width]` on `device`.
+    /// The images `[n, 3, height, width]` on `device`.
     pub fn images(&self, device: &Device) -> Tensor<4> {
         let shape = [self.len(), 3, self.size.0, self.size.1];
         Tensor::from_data(TensorData::new(self.pixels.clone(), shape), device)

@@ -1,38 +1,43 @@
-//! Pictures to learn from: folders, masks, augmentation, batches, and generated sets.
+//! Images to learn from: folders, masks, augmentation, batches, and generated sets.
 
 mod augment;
 mod batch;
-mod folder;
+mod error;
+mod evaluation;
+mod findings;
+mod generator;
+mod item;
+mod layout;
 mod loader;
+mod mask_rule;
+mod masks;
+mod notice;
 mod paste;
-mod picture;
 pub mod plants;
 mod report;
+mod sample;
 mod sampler;
+mod scan;
+mod set;
+mod split;
 mod statistics;
+mod store;
+mod walk;
 
 pub use augment::Augmentation;
 pub use batch::Batch;
-pub use folder::{DataError, DataSet, Item, Layout, MASK_SUFFIXES, PICTURE_SUFFIXES};
-pub use loader::{Feed, TrainingFeed, evaluation_set};
+pub use error::DataError;
+pub use evaluation::{EvaluationImages, evaluation_set};
+pub(crate) use generator::generator;
+pub use item::Item;
+pub use layout::Layout;
+pub use loader::{Feed, TrainingFeed};
+pub use mask_rule::{MASK_RULE, MaskError, MaskImage, MaskRule};
+pub use notice::Notice;
 pub use paste::Scenes;
-pub use picture::{Picture, PictureStore};
-pub use report::{DataReport, report};
-pub use sampler::{Sampling, epoch_order};
+pub use report::{DataReport, SplitReport, report};
+pub use sample::{Sample, SampleError};
+pub use sampler::{Sampling, epoch_order, strided};
+pub use set::DataSet;
 pub use statistics::mean_and_deviation;
-
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-
-/// A generator for one purpose, at one place of a run: the same arguments always give the same numbers, so
-/// that a resumed run needs no saved generator state.
-pub(crate) fn generator(seed: u64, purpose: &str, epoch: usize, index: usize) -> ChaCha8Rng {
-    // FNV-1a over all that identifies the place.
-    let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    let words = [seed, epoch as u64, index as u64];
-    let bytes = words.iter().flat_map(|word| word.to_le_bytes());
-    for byte in purpose.bytes().chain(bytes) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    ChaCha8Rng::seed_from_u64(hash)
-}
+pub use store::SampleStore;

@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use comet_edge::image::{read_rgb, resize};
+use comet_engine::image::{read_rgb, resize};
 use image::{GrayImage, Luma, RgbImage};
 use rand::{Rng, RngExt};
 
 use super::augment::{Augmentation, Motion};
-use super::folder::{DataError, PICTURE_SUFFIXES, files};
-use super::picture::Picture;
+use super::error::DataError;
+use super::findings::Findings;
+use super::notice::{Notice, as_ending};
+use super::sample::Sample;
+use super::walk;
 
 /// Longer side of the cut-out as a share of the frame's side.
 const SCALE: std::ops::Range<f64> = 0.45..0.85;
@@ -17,54 +20,64 @@ const SCENE_SIZE: u32 = 2;
 
 /// Photographs to paste on.
 pub struct Scenes {
-    pictures: Vec<RgbImage>,
+    images: Vec<RgbImage>,
     size: (u32, u32),
 }
 
 impl Scenes {
-    /// Reads every picture in `folder`, for frames of `size`. Unreadable ones are named in the second value.
+    /// Reads every image in `folder` and its sub-folders, for frames of `size`. The second value names what cannot
+    /// be read and counts what is left out.
     pub fn read(folder: &Path, size: (u32, u32)) -> Result<(Self, Vec<String>), DataError> {
-        let mut pictures = Vec::new();
+        let mut findings = Findings::default();
+        if let Err(fault) = walk::entries(folder, &mut Findings::default()) {
+            return Err(DataError::Io { path: folder.to_owned(), fault });
+        }
+        let paths = walk::content(folder, &mut findings).images;
+        let notices = findings.into_notices();
+        if paths.is_empty() {
+            return Err(DataError::NoScenes { path: folder.to_owned(), found: as_ending(&notices) });
+        }
+        let mut images = Vec::new();
         let mut faults = Vec::new();
-        for path in files(folder, &PICTURE_SUFFIXES)? {
+        for path in paths {
             match read_rgb(&path) {
-                Ok(picture) => {
-                    let region = comet_edge::image::Fit::Crop.region(picture.dimensions(), size);
+                Ok(image) => {
+                    let region = comet_engine::image::Fit::Crop.region(image.dimensions(), size);
                     let larger = (size.0 * SCENE_SIZE, size.1 * SCENE_SIZE);
                     let smaller = (region.2.min(larger.0), region.3.min(larger.1));
-                    pictures.push(resize(&picture, region, smaller));
+                    images.push(resize(&image, region, smaller));
                 }
                 Err(error) => faults.push(error.to_string()),
             }
         }
         match faults.first() {
-            _ if !pictures.is_empty() => Ok((Self { pictures, size }, faults)),
-            Some(fault) => Err(DataError::NothingReadable {
+            Some(fault) if images.is_empty() => Err(DataError::NothingReadable {
                 path: folder.to_owned(),
                 count: faults.len(),
                 fault: fault.clone(),
             }),
-            None => Err(DataError::NoPictures(folder.to_owned())),
+            _ => {
+                faults.extend(notices.iter().map(Notice::to_string));
+                Ok((Self { images, size }, faults))
+            }
         }
     }
 
     /// Number of scenes.
     pub fn len(&self) -> usize {
-        self.pictures.len()
+        self.images.len()
     }
 
-    /// Whether there is none; never true for scenes that were read.
+    /// Whether there are no scenes; never true for scenes that were read.
     pub fn is_empty(&self) -> bool {
-        self.pictures.is_empty()
+        self.images.is_empty()
     }
 
-    /// Cuts `picture` out by its mask and pastes it: random scene, scale, place, mirroring and rotation.
-    /// A picture without a mask, or with an empty one, comes back as it is.
-    pub fn paste(&self, picture: &Picture, augmentation: &Augmentation, rng: &mut impl Rng) -> Picture {
-        let scene = self.pictures.get(rng.random_range(0..self.pictures.len().max(1)));
-        let Some((scene, mask)) = scene.zip(picture.mask.as_ref()) else {
-            return picture.clone();
-        };
+    /// Cuts the image out by its mask and pastes it: random scene, scale, place, mirroring and rotation.
+    /// Nothing for an image without a mask or with an empty one.
+    pub fn paste(&self, sample: &Sample, augmentation: &Augmentation, rng: &mut impl Rng) -> Option<Sample> {
+        let scene = self.images.get(rng.random_range(0..self.images.len().max(1)))?;
+        let mask = sample.mask.as_ref()?;
         let mut frame = self.crop(scene, rng);
         let motion = Motion {
             angle: (augmentation.rotation * (2.0 * rng.random::<f64>() - 1.0)).to_radians(),
@@ -72,11 +85,9 @@ impl Scenes {
             shift: (0.0, 0.0),
             mirrored: rng.random_bool(0.5) && augmentation.flip,
         };
-        let cut_out = motion.warp(&picture.image, image::Rgb([0; 3]));
+        let cut_out = motion.warp(&sample.image, image::Rgb([0; 3]));
         let alpha = motion.warp(mask, Luma([0]));
-        let Some(whole) = bounding_box(&alpha) else {
-            return picture.clone();
-        };
+        let whole = bounding_box(&alpha)?;
         let longest = f64::from(whole.2.max(whole.3));
         let frame_side = f64::from(frame.width().min(frame.height()));
         let scale = rng.random_range(SCALE) * frame_side / longest;
@@ -89,7 +100,7 @@ impl Scenes {
         let y = place(frame.height(), size.1, &mut *rng);
         let mask = blend(&mut frame, &cut_out, &alpha, (x, y));
         augmentation.jitter_colours(&mut frame, rng);
-        Picture { image: frame, mask: Some(mask), class: picture.class }
+        Some(Sample { image: frame, mask: Some(mask), class: sample.class })
     }
 
     /// A random region of the scene, between half and all of it.
@@ -135,21 +146,20 @@ fn blend(frame: &mut RgbImage, cut_out: &RgbImage, alpha: &GrayImage, at: (u32, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::generator;
+    use crate::data::generator::generator;
     use image::Rgb;
 
     #[test]
     fn the_mask_marks_the_pasted_pixels_and_nothing_else() {
-        let scenes =
-            Scenes { pictures: vec![RgbImage::from_pixel(64, 64, Rgb([0, 0, 200]))], size: (32, 32) };
+        let scenes = Scenes { images: vec![RgbImage::from_pixel(64, 64, Rgb([0, 0, 200]))], size: (32, 32) };
         let mask = GrayImage::from_fn(32, 32, |x, y| {
             Luma([if (8..24).contains(&x) && (8..24).contains(&y) { 255 } else { 0 }])
         });
         let image = RgbImage::from_pixel(32, 32, Rgb([200, 0, 0]));
-        let picture = Picture { image, mask: Some(mask), class: 0 };
+        let sample = Sample { image, mask: Some(mask), class: 0 };
         for index in 0..20 {
             let rng = &mut generator(3, "test", 0, index);
-            let pasted = scenes.paste(&picture, &Augmentation::none(), rng);
+            let pasted = scenes.paste(&sample, &Augmentation::none(), rng).unwrap();
             let marked = pasted.mask.unwrap();
             for (x, y, mark) in marked.enumerate_pixels() {
                 let red = pasted.image.get_pixel(x, y).0[0] >= 100;
@@ -159,5 +169,29 @@ mod tests {
             let sides = 13..=28;
             assert!(sides.contains(&area.isqrt()), "{area}");
         }
+    }
+
+    #[test]
+    fn an_image_without_a_mask_or_with_an_empty_one_is_not_pasted() {
+        let scenes = Scenes { images: vec![RgbImage::from_pixel(64, 64, Rgb([0, 0, 200]))], size: (32, 32) };
+        for mask in [None, Some(GrayImage::new(32, 32))] {
+            let sample = Sample { image: RgbImage::new(32, 32), mask, class: 0 };
+            let rng = &mut generator(3, "test", 0, 0);
+            assert!(scenes.paste(&sample, &Augmentation::none(), rng).is_none());
+        }
+    }
+
+    #[test]
+    fn scenes_in_sub_folders_are_read_and_the_rest_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("park/2023")).unwrap();
+        let error = Scenes::read(root.path(), (8, 8)).err().unwrap().to_string();
+        assert!(error.contains("no scenes found"), "{error}");
+        RgbImage::new(20, 10).save(root.path().join("park/2023/a.png")).unwrap();
+        std::fs::write(root.path().join("park/bad.png"), b"x").unwrap();
+        std::fs::write(root.path().join("list.txt"), b"x").unwrap();
+        let (scenes, faults) = Scenes::read(root.path(), (8, 8)).unwrap();
+        assert_eq!((scenes.len(), faults.len()), (1, 2), "{faults:?}");
+        assert!(faults[0].contains("bad.png") && faults[1].contains("list.txt"), "{faults:?}");
     }
 }

@@ -1,19 +1,19 @@
-//! In which order an epoch shows the pictures.
+//! In which order an epoch shows the images, and which of them stand for all.
 
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::folder::Item;
-use super::generator;
+use super::generator::generator;
+use super::item::Item;
 
-/// How pictures are drawn.
+/// How images are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sampling {
-    /// Each picture once an epoch.
+    /// Each image once an epoch.
     Shuffle,
-    /// As many pictures of each class: those of rare classes are shown more often.
+    /// As many images of each class: those of rare classes are shown more often.
     #[default]
     Balanced,
 }
@@ -29,7 +29,7 @@ pub fn epoch_order(items: &[Item], sampling: Sampling, seed: u64, epoch: usize) 
     order
 }
 
-/// Goes round the classes; within a class every picture comes once before one comes twice.
+/// Goes round the classes; within a class every image comes once before one comes twice.
 fn balanced(items: &[Item], rng: &mut impl rand::Rng) -> Vec<usize> {
     let classes = items.iter().map(|item| item.class + 1).max().unwrap_or(0);
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); classes];
@@ -51,6 +51,18 @@ fn balanced(items: &[Item], rng: &mut impl rand::Rng) -> Vec<usize> {
     rounds.collect()
 }
 
+/// `count` of the items at equal distances over the whole list, or all if there are fewer: what is measured on
+/// them sees every class that is not very rare, as lists are sorted by class.
+pub fn strided(items: &[Item], count: usize) -> impl Iterator<Item = &Item> {
+    places(items.len(), count).filter_map(|place| items.get(place))
+}
+
+/// `count` indices at equal distances in `0..len`, rising; all if there are fewer.
+pub(super) fn places(len: usize, count: usize) -> impl Iterator<Item = usize> {
+    let count = count.min(len);
+    (0..count).map(move |place| (place as u128 * len as u128 / count as u128) as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shuffled_epoch_shows_each_picture_once() {
+    fn a_shuffled_epoch_shows_each_image_once() {
         let mut order = epoch_order(&items(&[5, 9]), Sampling::Shuffle, 1, 2);
         assert_eq!(order, epoch_order(&items(&[5, 9]), Sampling::Shuffle, 1, 2));
         order.sort_unstable();
@@ -78,5 +90,15 @@ mod tests {
         for index in 0..3 {
             assert_eq!(rare.iter().filter(|&&i| i == index).count(), 5);
         }
+    }
+
+    #[test]
+    fn strided_items_come_from_all_classes() {
+        let items = items(&[40, 10, 30, 20]);
+        let chosen: Vec<usize> = strided(&items, 10).map(|item| item.class).collect();
+        assert_eq!(chosen, [0, 0, 0, 0, 1, 2, 2, 2, 3, 3]);
+        assert_eq!(strided(&items, 500).count(), 100);
+        assert_eq!(strided(&items, 7).count(), 7);
+        assert_eq!((strided(&items, 0).count(), strided(&[], 5).count()), (0, 0));
     }
 }

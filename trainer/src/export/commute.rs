@@ -4,20 +4,20 @@
 //! bias passes through: the two can change places. Then one channel is resized instead of 128, and the int8
 //! file needs no integer resize.
 
-use comet_edge::engine::proto::{NodeProto, TensorProto, tensor_proto::DataType};
+use comet_onnx::proto::{NodeProto, tensor_proto::DataType};
+use comet_onnx::{GraphEditor, attribute, tensor};
 
-use super::graph::{Graph, attribute};
-use super::model::ExportError;
+use super::error::ExportError;
 
 /// Swaps every `Resize -> 1x1 Conv` whose convolution narrows the channels.
-pub(super) fn commute_resize(graph: &mut Graph) {
+pub(super) fn commute_resize(graph: &mut GraphEditor) {
     let resizes: Vec<_> = graph.nodes.iter().filter(|node| node.op_type == "Resize").cloned().collect();
     for resize in resizes {
         swap(graph, &resize);
     }
 }
 
-fn swap(graph: &mut Graph, resize: &NodeProto) -> Option<()> {
+fn swap(graph: &mut GraphEditor, resize: &NodeProto) -> Option<()> {
     let (input, resized) = (resize.input.first()?, resize.output.first()?);
     let conv = graph.only_consumer(resized, "Conv")?.clone();
     let weight = graph.floats(conv.input.get(1)?)?;
@@ -42,14 +42,14 @@ fn swap(graph: &mut Graph, resize: &NodeProto) -> Option<()> {
 
 /// Writes the sizes of one-channel resizes as `[1, 1, height, width]`: `axes` came with opset 18, and not every
 /// engine has it.
-pub(super) fn spell_out_sizes(graph: &mut Graph) -> Result<(), ExportError> {
+pub(super) fn spell_out_sizes(graph: &mut GraphEditor) -> Result<(), ExportError> {
     for index in 0..graph.nodes.len() {
         let Some(node) = graph.nodes.get(index).filter(|node| node.op_type == "Resize") else {
             continue;
         };
         let fault = || ExportError::Graph(format!("Resize '{}' has a form that is not expected", node.name));
         let name = node.input.get(3).cloned().ok_or_else(fault)?;
-        let sizes = graph.constants.get(&name).and_then(int64s).ok_or_else(fault)?;
+        let sizes = graph.constants.get(&name).and_then(tensor::integers).ok_or_else(fault)?;
         let [height, width] = sizes.as_slice() else {
             return Err(fault());
         };
@@ -62,13 +62,68 @@ pub(super) fn spell_out_sizes(graph: &mut Graph) -> Result<(), ExportError> {
     Ok(())
 }
 
-fn int64s(tensor: &TensorProto) -> Option<Vec<i64>> {
-    if tensor.data_type != DataType::Int64 as i32 {
-        return None;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use comet_onnx::proto::AttributeProto;
+    use comet_onnx::{TensorValues, node};
+
+    /// `x -> Resize -> Conv -> y`, with so many output and input channels and a window of this side.
+    fn resize_then_conv(outputs: usize, inputs: usize, side: usize, axes: &[i64]) -> GraphEditor {
+        let mut graph =
+            GraphEditor { input: "x".into(), outputs: vec!["y".into()], ..GraphEditor::default() };
+        let dims = vec![outputs, inputs, side, side];
+        let values = vec![0.5; dims.iter().product()];
+        graph.set_floats("c.weight", &TensorValues { dims, values });
+        let sizes = [8i64, 6].iter().flat_map(|size| size.to_le_bytes()).collect();
+        graph.set_raw("sizes", DataType::Int64, &[2], sizes);
+        let axes = AttributeProto { name: "axes".into(), ints: axes.to_vec(), ..AttributeProto::default() };
+        let kept = attribute::int("antialias", 0);
+        graph.nodes = vec![
+            node("Resize", &["x", "", "", "sizes"], "large", vec![axes, kept]),
+            node("Conv", &["large", "c.weight"], "y", vec![]),
+        ];
+        graph
     }
-    if !tensor.int64_data.is_empty() {
-        return Some(tensor.int64_data.clone());
+
+    fn order(graph: &GraphEditor) -> Vec<(&str, &str, &str)> {
+        let parts = graph.nodes.iter();
+        parts.map(|node| (node.op_type.as_str(), node.input[0].as_str(), node.output[0].as_str())).collect()
     }
-    let words = tensor.raw_data.chunks_exact(8);
-    words.map(|word| word.try_into().ok().map(i64::from_le_bytes)).collect()
+
+    #[test]
+    fn a_convolution_that_narrows_comes_before_the_resize() {
+        let mut graph = resize_then_conv(1, 4, 1, &[2, 3]);
+        commute_resize(&mut graph);
+        assert_eq!(order(&graph), [("Conv", "x", "large"), ("Resize", "large", "y")]);
+        assert_eq!(graph.nodes[0].input[1], "c.weight");
+        assert_eq!(graph.nodes[1].input[3], "sizes");
+    }
+
+    #[test]
+    fn other_resizes_stay_where_they_are() {
+        let wide = resize_then_conv(4, 4, 1, &[2, 3]);
+        let window = resize_then_conv(1, 4, 3, &[2, 3]);
+        let all_axes = resize_then_conv(1, 4, 1, &[]);
+        let mut read_twice = resize_then_conv(1, 4, 1, &[2, 3]);
+        read_twice.nodes.push(node("Relu", &["large"], "z", vec![]));
+        for graph in [wide, window, all_axes, read_twice] {
+            let mut changed = graph.clone();
+            commute_resize(&mut changed);
+            assert_eq!(order(&changed), order(&graph));
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_for_all_four_axes() {
+        let mut graph = resize_then_conv(1, 4, 1, &[2, 3]);
+        spell_out_sizes(&mut graph).unwrap();
+        assert_eq!(tensor::integers(&graph.constants["sizes"]), Some(vec![1, 1, 8, 6]));
+        let names: Vec<&str> = graph.nodes[0].attribute.iter().map(|found| found.name.as_str()).collect();
+        assert_eq!(names, ["antialias"], "only the axes are gone");
+        let refused = spell_out_sizes(&mut graph).unwrap_err().to_string();
+        assert!(refused.contains("'large'"), "four sizes are not two: {refused}");
+        graph.constants.remove("sizes");
+        assert!(spell_out_sizes(&mut graph).is_err());
+    }
 }

@@ -1,9 +1,9 @@
 //! What tests of model files share.
 
-use comet_edge::image::{Fit, Preprocess};
-use comet_edge::model::{DataSummary, FORMAT_VERSION, Manifest, Precision, TrainingSummary};
+use comet_engine::image::{Fit, Preprocess};
+use comet_engine::model::{DataSummary, FORMAT_VERSION, Manifest, Precision, TrainingSummary};
 
-/// The manifest of a small model for pictures of 64 x 64, with classes named by their numbers.
+/// The manifest of a small model for images of 64 x 64, with classes named by their numbers.
 pub(crate) fn manifest(classes: usize, precision: Precision) -> Manifest {
     Manifest {
         format_version: FORMAT_VERSION,

@@ -1,10 +1,12 @@
 //! BatchNorm goes into the weights of the convolution before it.
 
-use super::graph::{Graph, TensorValues, attribute};
-use super::model::ExportError;
+use comet_onnx::proto::NodeProto;
+use comet_onnx::{GraphEditor, TensorValues, attribute};
+
+use super::error::ExportError;
 
 /// Folds every `Conv -> BatchNormalization`; one that stands elsewhere is an error.
-pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<(), ExportError> {
+pub(super) fn fold_batch_norm(graph: &mut GraphEditor) -> Result<(), ExportError> {
     let norms: Vec<_> =
         graph.nodes.iter().filter(|node| node.op_type == "BatchNormalization").cloned().collect();
     for norm in norms {
@@ -19,7 +21,7 @@ pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<(), ExportError> {
     Ok(())
 }
 
-fn fold(graph: &mut Graph, norm: &comet_edge::engine::proto::NodeProto) -> Option<()> {
+fn fold(graph: &mut GraphEditor, norm: &NodeProto) -> Option<()> {
     let [input, gamma, beta, mean, variance] = norm.input.as_slice() else {
         return None;
     };
@@ -62,12 +64,13 @@ fn fold(graph: &mut Graph, norm: &comet_edge::engine::proto::NodeProto) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::node;
+    use comet_onnx::node;
 
     #[test]
     fn a_norm_becomes_weights_and_bias() {
-        let mut graph = Graph { input: "x".into(), outputs: vec!["z".into()], ..Graph::default() };
-        let set = |graph: &mut Graph, name: &str, dims: &[usize], values: &[f32]| {
+        let mut graph =
+            GraphEditor { input: "x".into(), outputs: vec!["z".into()], ..GraphEditor::default() };
+        let set = |graph: &mut GraphEditor, name: &str, dims: &[usize], values: &[f32]| {
             graph.set_floats(name, &TensorValues { dims: dims.to_vec(), values: values.to_vec() });
         };
         set(&mut graph, "c.weight", &[2, 1, 1, 1], &[1.0, 2.0]);
@@ -92,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_norm_without_a_convolution_is_an_error() {
-        let mut graph = Graph { input: "x".into(), outputs: vec!["y".into()], ..Graph::default() };
+        let mut graph =
+            GraphEditor { input: "x".into(), outputs: vec!["y".into()], ..GraphEditor::default() };
         graph.nodes = vec![node("BatchNormalization", &["x", "g", "b", "m", "v"], "y", vec![])];
         assert!(fold_batch_norm(&mut graph).is_err());
     }

@@ -1,37 +1,17 @@
 //! The float graph of a trained pair, with or without its detector, in the form that goes into files.
 
+use comet_onnx::GraphEditor;
+
 use super::capture::capture;
 use super::commute::{commute_resize, spell_out_sizes};
+use super::error::ExportError;
 use super::fold::fold_batch_norm;
 use super::fuse::fuse;
-use super::graph::Graph;
 use super::name::name_values;
 use crate::model::{Comet, ResNet18};
 
-/// Why a run could not be written as a model file.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExportError {
-    /// Burn could not record the forward pass.
-    #[error("the networks cannot be recorded as ONNX ({0})")]
-    Capture(String),
-    /// The recorded graph has another form than expected.
-    #[error("the recorded graph is not what was expected: {0}. This is a fault of this program")]
-    Graph(String),
-    /// Training has gone wrong.
-    #[error(
-        "the weights '{0}' hold values that are no numbers: training has diverged. Export --checkpoint best, or train again with a lower learning rate"
-    )]
-    NotFinite(String),
-    /// The file does not pass the runtime's checks.
-    #[error(
-        "the finished file does not pass the runtime's own checks ({0}). This is a fault of this program"
-    )]
-    SelfCheck(String),
-}
-
 /// Records `comet` at `height x width`, folds BatchNorm, fuses and names; with a `detector` there is a third output, its
-/// logits of what the map leaves out.
+/// logits for what the map leaves out.
 ///
 /// Takes the networks: recording leaves their BatchNorm statistics on the recording device.
 pub fn float_graph(
@@ -39,7 +19,7 @@ pub fn float_graph(
     detector: Option<ResNet18>,
     height: usize,
     width: usize,
-) -> Result<Graph, ExportError> {
+) -> Result<GraphEditor, ExportError> {
     let mut graph = capture(&comet, detector.as_ref(), height, width)?;
     if let Some(name) = graph.first_not_finite() {
         return Err(ExportError::NotFinite(name));
@@ -55,15 +35,13 @@ pub fn float_graph(
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Distribution, Tensor};
-    use comet_edge::engine::{
-        DetectorSession, LEFT_OUT, LEFT_OUT_LOGITS, MASKED, PredictorSession, Probe, Session,
-    };
-    use comet_edge::explain::left_out;
-    use comet_edge::model::{ModelFile, Precision};
+    use comet_engine::explain::left_out;
+    use comet_engine::model::{LEFT_OUT, LEFT_OUT_LOGITS, MASKED, ModelFile, Precision};
+    use comet_engine::run::{DetectorSession, PredictorSession, Probe, Session};
 
     use super::*;
     use crate::export::fixture::manifest;
-    use crate::export::package;
+    use crate::export::package::package;
     use crate::model::{CometConfig, Preset};
 
     fn networks(preset: Preset) -> (Comet, ResNet18) {
@@ -73,7 +51,7 @@ mod tests {
         (config.init(&device), config.classifier().init(&device))
     }
 
-    fn file(graph: Graph) -> ModelFile {
+    fn file(graph: GraphEditor) -> ModelFile {
         let bytes = package(graph, &manifest(4, Precision::Float32)).unwrap();
         ModelFile::parse("test", &bytes, true).unwrap()
     }
@@ -118,23 +96,23 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_answers_as_burn_does_and_the_predictor_alone_gives_the_same_logits() {
+    fn the_engine_predicts_as_burn_does_and_the_predictor_alone_gives_the_same_logits() {
         let (comet, _) = networks(Preset::Small);
         let x = Tensor::<4>::random([1, 3, 64, 64], Distribution::Normal(0.0, 1.0), &Device::flex());
         let (mask, logits) = comet.forward(x.clone());
         let pixels = values(x);
         let file = file(float_graph(comet, None, 64, 64).unwrap());
-        let answer = Session::new(&file).unwrap().run(&pixels).unwrap();
-        assert_close(answer.mask.values(), &values(mask), 1e-5);
-        assert_close(&answer.logits, &values(logits), 1e-4);
-        let plane = answer.mask.values();
+        let prediction = Session::new(&file).unwrap().run(&pixels).unwrap();
+        assert_close(prediction.mask.values(), &values(mask), 1e-5);
+        assert_close(&prediction.logits, &values(logits), 1e-4);
+        let plane = prediction.mask.values();
         let masked: Vec<f32> = pixels.iter().zip(plane.iter().cycle()).map(|(x, mask)| x * mask).collect();
         let alone = PredictorSession::new(&file).unwrap().run(&masked).unwrap();
-        assert_close(&alone, &answer.logits, 1e-5);
+        assert_close(&alone, &prediction.logits, 1e-5);
     }
 
     #[test]
-    fn the_detector_answers_as_in_burn_and_changes_no_bit_of_map_and_logits() {
+    fn the_detector_predicts_as_in_burn_and_changes_no_bit_of_map_and_logits() {
         let (comet, detector) = networks(Preset::Small);
         let x = Tensor::<4>::random([1, 3, 64, 64], Distribution::Normal(0.0, 1.0), &Device::flex());
         let (mask, _) = comet.forward(x.clone());
@@ -146,13 +124,13 @@ mod tests {
         pair.remove_dead();
         let (with, without) = (file(graph), file(pair));
 
-        let answer = Session::new(&with).unwrap().run(&pixels).unwrap();
+        let prediction = Session::new(&with).unwrap().run(&pixels).unwrap();
         let alone = Session::new(&without).unwrap().run(&pixels).unwrap();
-        assert!(answer.mask.values() == alone.mask.values() && answer.logits == alone.logits);
+        assert!(prediction.mask.values() == alone.mask.values() && prediction.logits == alone.logits);
 
         assert!(DetectorSession::new(&without).unwrap().is_none());
         let detector = DetectorSession::new(&with).unwrap().unwrap();
-        assert_close(&detector.run(&left_out(&pixels, &answer.mask)).unwrap(), &expected, 1e-4);
+        assert_close(&detector.run(&left_out(&pixels, &prediction.mask)).unwrap(), &expected, 1e-4);
         // The whole file at once, as an engine runs it that knows nothing of parts.
         let probe = Probe::new(with.proto(), [1, 3, 64, 64], &[LEFT_OUT_LOGITS.to_owned()]).unwrap();
         assert_close(&probe.run(&pixels).unwrap()[0], &expected, 1e-4);

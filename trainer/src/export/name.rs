@@ -2,17 +2,18 @@
 
 use std::collections::HashSet;
 
-use comet_edge::engine::proto::NodeProto;
-use comet_edge::engine::{LEFT_OUT, LEFT_OUT_LOGITS, MASKED};
+use comet_engine::model::{LEFT_OUT, LEFT_OUT_LOGITS, MASKED};
+use comet_onnx::GraphEditor;
+use comet_onnx::proto::NodeProto;
 
-use super::graph::Graph;
-use super::model::ExportError;
+use super::error::ExportError;
 
 /// Name of `1 - S(x)`.
 const LEFT_OUT_SHARE: &str = "left_out_share";
 
-/// Names input, outputs, the masked picture and what it leaves out, and every other value after the layer that makes it.
-pub(super) fn name_values(graph: &mut Graph) -> Result<(), ExportError> {
+/// Names input, outputs, the masked image and what it leaves out; every other value is named after the layer that makes
+/// it.
+pub(super) fn name_values(graph: &mut GraphEditor) -> Result<(), ExportError> {
     let (mask, logits, left_out_logits) = match graph.outputs.as_slice() {
         [mask, logits] => (mask, logits, None),
         [mask, logits, left_out_logits] => (mask, logits, Some(left_out_logits)),
@@ -50,22 +51,22 @@ pub(super) fn name_values(graph: &mut Graph) -> Result<(), ExportError> {
     Ok(())
 }
 
-/// Name of the product of the picture and `share`, which is the map or what it leaves.
-fn product(graph: &Graph, share: &str) -> Result<String, ExportError> {
+/// Name of the product of the image and `share`, which is the map or what it leaves.
+fn product(graph: &GraphEditor, share: &str) -> Result<String, ExportError> {
     let factors = [graph.input.as_str(), share];
     let reads_both =
         |node: &NodeProto| factors.iter().all(|name| node.input.iter().any(|input| input == name));
     let product = graph.nodes.iter().find(|node| node.op_type == "Mul" && reads_both(node));
     let output = product.and_then(|node| node.output.first()).cloned();
-    output.ok_or_else(|| ExportError::Graph("the picture is not multiplied by the map".into()))
+    output.ok_or_else(|| ExportError::Graph("the image is not multiplied by the map".into()))
 }
 
 /// Name of `1 - mask`.
-fn complement(graph: &Graph, mask: &str) -> Result<String, ExportError> {
+fn complement(graph: &GraphEditor, mask: &str) -> Result<String, ExportError> {
     let is_complement =
         |node: &&NodeProto| node.op_type == "Sub" && node.input.get(1).is_some_and(|input| input == mask);
     let output = graph.nodes.iter().find(is_complement).and_then(|node| node.output.first()).cloned();
-    output.ok_or_else(|| ExportError::Graph("nothing is what the map leaves out".into()))
+    output.ok_or_else(|| ExportError::Graph("there is no value for what the map leaves out".into()))
 }
 
 /// A layer with weights is called after them; any other after what it reads.

@@ -1,20 +1,22 @@
-//! A graph becomes a sealed model file.
+//! A graph becomes a model file that carries its own checksum.
 
-use comet_edge::engine::proto::{
+use comet_engine::model::{
+    CHECKSUM_KEY, MANIFEST_KEY, Manifest, ModelFile, checksum_placeholder, write_checksum,
+};
+use comet_onnx::GraphEditor;
+use comet_onnx::proto::{
     Message, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto, TypeProto,
     ValueInfoProto, tensor_proto::DataType, tensor_shape_proto, type_proto,
 };
-use comet_edge::model::{MANIFEST_KEY, Manifest, ModelFile, SEAL_KEY, placeholder, seal};
 
-use super::graph::Graph;
-use super::model::ExportError;
+use super::error::ExportError;
 
 /// ONNX file format 8, which every reader of opset 17 and 18 knows.
 const IR_VERSION: i64 = 8;
 const OPSET: i64 = 18;
 
-/// Serializes `graph` with its manifest, seals it, and reads it back as the runtime will.
-pub fn package(graph: Graph, manifest: &Manifest) -> Result<Vec<u8>, ExportError> {
+/// Serializes `graph` with its manifest, writes the checksum, and reads the file back as the runtime will.
+pub fn package(graph: GraphEditor, manifest: &Manifest) -> Result<Vec<u8>, ExportError> {
     let self_check = |error: String| ExportError::SelfCheck(error);
     let (height, width) = (manifest.preprocess.height.into(), manifest.preprocess.width.into());
     let classes = manifest.classes.len() as i64;
@@ -33,14 +35,14 @@ pub fn package(graph: Graph, manifest: &Manifest) -> Result<Vec<u8>, ExportError
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
         producer_name: "comet-trainer".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
-        doc_string: format!("COMET '{}': attribution map and class of the masked picture", manifest.name),
+        doc_string: format!("COMET '{}': attribution map and class of the masked image", manifest.name),
         graph: Some(proto),
-        metadata_props: vec![entry(MANIFEST_KEY, text), entry(SEAL_KEY, placeholder())],
+        metadata_props: vec![entry(MANIFEST_KEY, text), entry(CHECKSUM_KEY, checksum_placeholder())],
         ..ModelProto::default()
     };
     let mut bytes = model.encode_to_vec();
-    if !seal(&mut bytes) {
-        return Err(self_check("the place of the seal was not found".into()));
+    if !write_checksum(&mut bytes) {
+        return Err(self_check("the place of the checksum was not found".into()));
     }
     ModelFile::parse("the file", &bytes, true).map_err(|error| self_check(error.to_string()))?;
     Ok(bytes)

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::MetricError;
-use super::tally::{Mean, Share};
+use super::error::MetricsError;
+use super::tally::{Mean, Ratio};
 
 /// Index of the largest logit, the first one if several are equal.
 ///
-/// `None` without logits or if one of them is no finite number: such an answer names no class.
+/// `None` without logits or if one of them is not a finite number: such a prediction names no class.
 pub fn top_class(logits: &[f32]) -> Option<usize> {
     let mut best: Option<(usize, f32)> = None;
     for (index, &logit) in logits.iter().enumerate() {
@@ -26,13 +26,13 @@ pub fn top_class(logits: &[f32]) -> Option<usize> {
 pub struct ClassRow {
     /// The class's name.
     pub class: String,
-    /// Pictures that are of this class.
+    /// Images that are of this class.
     pub n: usize,
-    /// Share of the pictures given this class that are of it, in percent; `None` if none was.
+    /// Share of the images predicted as this class that are of it, in percent; `None` if none was.
     pub precision: Option<f64>,
-    /// Share of this class's pictures that were given it, in percent; `None` if the class does not occur.
+    /// Share of this class's images that were predicted as it, in percent; `None` if the class does not occur.
     pub recall: Option<f64>,
-    /// Mean map value over this class's pictures, in percent; `None` without a valid map.
+    /// Mean map value over this class's images, in percent; `None` without a valid map.
     pub area: Option<f64>,
 }
 
@@ -41,7 +41,7 @@ pub struct ClassRow {
 pub struct Classification {
     /// Rows are true, columns predicted classes.
     confusion: Vec<Vec<u64>>,
-    recall: Vec<Share>,
+    recall: Vec<Ratio>,
     areas: Vec<Mean>,
 }
 
@@ -50,21 +50,21 @@ impl Classification {
     pub fn new(classes: usize) -> Self {
         Self {
             confusion: vec![vec![0; classes]; classes],
-            recall: vec![Share::default(); classes],
+            recall: vec![Ratio::default(); classes],
             areas: vec![Mean::default(); classes],
         }
     }
 
-    /// Counts a picture: its class, the predicted one (`None` if the answer is invalid: wrong, and in no
+    /// Counts an image: its class, the predicted one (`None` if the prediction is invalid: wrong, and in no
     /// column of the confusion matrix), and the mean of its map in `[0, 1]` if the map is valid.
     pub fn add(
         &mut self,
         label: usize,
         predicted: Option<usize>,
         area: Option<f64>,
-    ) -> Result<(), MetricError> {
+    ) -> Result<(), MetricsError> {
         let classes = self.confusion.len();
-        let unknown = |index| MetricError::UnknownClass { index, classes };
+        let unknown = |index| MetricsError::UnknownClass { index, classes };
         if let Some(index) = predicted.filter(|&index| index >= classes) {
             return Err(unknown(index));
         }
@@ -81,16 +81,16 @@ impl Classification {
         Ok(())
     }
 
-    /// Share of pictures with the right class, in percent; `None` without pictures.
+    /// Share of images with the right class, in percent; `None` without images.
     pub fn accuracy(&self) -> Option<f64> {
-        let total = self.recall.iter().fold(Share::default(), |sum, class| Share {
+        let total = self.recall.iter().fold(Ratio::default(), |sum, class| Ratio {
             right: sum.right + class.right,
             n: sum.n + class.n,
         });
         total.percent()
     }
 
-    /// Mean recall over the classes that occur, in percent; `None` without pictures.
+    /// Mean recall over the classes that occur, in percent; `None` without images.
     pub fn balanced_accuracy(&self) -> Option<f64> {
         let recalls: Vec<f64> = self.recall.iter().filter_map(|class| class.percent()).collect();
         (!recalls.is_empty()).then(|| recalls.iter().sum::<f64>() / recalls.len() as f64)
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_answer_is_wrong_and_in_no_column() {
+    fn an_invalid_prediction_is_wrong_and_in_no_column() {
         let mut counts = Classification::new(2);
         counts.add(1, None, None).unwrap();
         counts.add(1, Some(1), Some(0.25)).unwrap();
@@ -163,9 +163,46 @@ mod tests {
     #[test]
     fn a_class_beyond_the_model_is_an_error() {
         let mut counts = Classification::new(2);
-        let unknown = MetricError::UnknownClass { index: 2, classes: 2 };
-        assert_eq!(counts.add(2, Some(0), None), Err(unknown));
-        assert_eq!(counts.add(0, Some(2), None), Err(unknown));
-        assert_eq!(counts.accuracy(), None);
+        for (label, predicted) in [(2, 0), (0, 2)] {
+            let refused = counts.add(label, Some(predicted), None);
+            assert!(matches!(refused, Err(MetricsError::UnknownClass { index: 2, classes: 2 })));
+        }
+        assert!(matches!(counts.add(7, None, None), Err(MetricsError::UnknownClass { index: 7, .. })));
+        assert_eq!((counts.accuracy(), counts.balanced_accuracy()), (None, None));
+        assert_eq!(counts.confusion(), [vec![0, 0], vec![0, 0]], "what is refused is not counted");
+        counts.add(1, Some(1), None).unwrap();
+        assert_eq!(counts.accuracy(), Some(100.0), "the last class is known");
+    }
+
+    #[test]
+    fn negative_and_single_logits_name_a_class_too() {
+        assert_eq!(top_class(&[-3.0, -1.0, -2.0]), Some(1));
+        assert_eq!(top_class(&[-7.0]), Some(0));
+        assert_eq!(top_class(&[1.0, f32::NEG_INFINITY]), None);
+        assert_eq!(top_class(&[f32::NAN, 1.0]), None);
+    }
+
+    #[test]
+    fn precision_is_by_column_and_recall_by_row() {
+        let mut counts = Classification::new(2);
+        for (label, predicted) in [(0, 0), (0, 1), (0, 1), (0, 1), (1, 1)] {
+            counts.add(label, Some(predicted), None).unwrap();
+        }
+        let rows = counts.rows(&["a".to_owned(), "b".to_owned()]);
+        assert_eq!((rows[0].precision, rows[0].recall), (Some(100.0), Some(25.0)));
+        assert_eq!((rows[1].precision, rows[1].recall), (Some(25.0), Some(100.0)));
+        assert_eq!((rows[0].class.as_str(), rows[1].class.as_str()), ("a", "b"));
+        assert_eq!((rows[0].area, counts.confusion()), (None, [vec![1, 3], vec![0, 1]].as_slice()));
+    }
+
+    #[test]
+    fn a_class_that_was_never_predicted_has_no_precision() {
+        let mut counts = Classification::new(2);
+        counts.add(0, Some(0), Some(0.25)).unwrap();
+        counts.add(0, None, None).unwrap();
+        counts.add(0, Some(0), Some(0.75)).unwrap();
+        let rows = counts.rows(&["a".to_owned(), "b".to_owned()]);
+        assert_eq!((rows[0].precision, rows[0].area), (Some(100.0), Some(50.0)));
+        assert_eq!((rows[1].precision, rows[1].recall, rows[1].n), (None, None, 0));
     }
 }

@@ -1,21 +1,25 @@
-//! What is gathered while the pictures of an evaluation go by.
+//! What is gathered while the images of an evaluation go by.
 
-use comet_edge::image::Mask;
+use comet_engine::image::Mask;
 
-use super::MetricError;
+use super::audit::AuditCounts;
 use super::classification::Classification;
 use super::coverage::Coverage;
+use super::error::MetricsError;
 use super::localisation::Localisation;
-use super::result::{Evaluation, FidelityScores, Sample};
-use super::tally::{Mean, Share};
-use crate::data::Picture;
+use super::paired::true_pixels;
+use super::result::{Evaluation, Example, FidelityScores};
+use super::tally::{Mean, Ratio};
+use crate::data::Sample;
 
 /// Everything counted so far.
 pub(super) struct Collected {
-    /// Right classes on noisy pictures.
-    pub(super) noisy: Share,
+    /// Right classes on noisy images.
+    pub(super) noisy: Ratio,
     /// Right classes without the most important pixels, in the order of `fidelity::LEVELS`.
-    pub(super) fidelity: [Share; 3],
+    pub(super) fidelity: [Ratio; 3],
+    /// Right classes on other versions of the masked image.
+    pub(super) audit: AuditCounts,
     classification: Classification,
     localisation: Localisation,
     coverage: Coverage,
@@ -24,17 +28,18 @@ pub(super) struct Collected {
     n: usize,
     with_mask: usize,
     invalid: usize,
-    /// Rising indices of the pictures to keep.
+    /// Rising indices of the images to keep.
     wanted: Vec<usize>,
-    samples: Vec<Sample>,
+    examples: Vec<Example>,
 }
 
 impl Collected {
-    /// Nothing yet; `wanted` are the rising indices of the pictures whose answers are to be kept.
+    /// Nothing yet; `wanted` are the rising indices of the images whose predictions are to be kept.
     pub(super) fn new(classes: usize, wanted: Vec<usize>) -> Self {
         Self {
-            noisy: Share::default(),
-            fidelity: [Share::default(); 3],
+            noisy: Ratio::default(),
+            fidelity: [Ratio::default(); 3],
+            audit: AuditCounts::default(),
             classification: Classification::new(classes),
             localisation: Localisation::default(),
             coverage: Coverage::default(),
@@ -44,40 +49,40 @@ impl Collected {
             with_mask: 0,
             invalid: 0,
             wanted,
-            samples: Vec::new(),
+            examples: Vec::new(),
         }
     }
 
-    /// Adds a picture: its map (0 everywhere if not valid) and whether that was valid; its logits and the
-    /// class that they name, if the answer is valid.
+    /// Adds an image: its map (0 everywhere if not valid) and whether that was valid; its logits and the
+    /// class that they name, if the prediction is valid.
     pub(super) fn add(
         &mut self,
         index: usize,
-        picture: &Picture,
+        sample: &Sample,
         (map, valid): (&[f32], bool),
         (logits, predicted): (&[f32], Option<usize>),
-    ) -> Result<(), MetricError> {
+    ) -> Result<(), MetricsError> {
         let area = valid.then(|| mean(map.iter().copied().map(f64::from)));
         self.n += 1;
         self.invalid += usize::from(predicted.is_none());
-        self.classification.add(picture.class, predicted, area)?;
+        self.classification.add(sample.class, predicted, area)?;
         if let Some(area) = area {
             self.area.add(area);
         }
-        if let Some(truth) = &picture.mask {
+        if let Some(truth) = &sample.mask {
             self.localisation.add(map, truth)?;
             self.coverage.add(map, truth)?;
             self.with_mask += 1;
-            self.true_area.add(mean(truth.pixels().map(|pixel| f64::from(pixel.0[0] >= 128))));
+            self.true_area.add(mean(true_pixels(truth).map(|inside| f64::from(u8::from(inside)))));
         }
         if self.wanted.binary_search(&index).is_ok() {
-            let (width, height) = picture.image.dimensions();
+            let (width, height) = sample.image.dimensions();
             let mask = Mask::new(width as usize, height as usize, map.to_vec());
-            self.samples.extend(mask.map(|mask| Sample {
-                picture: index,
+            self.examples.extend(mask.map(|mask| Example {
+                image: index,
                 mask,
                 logits: logits.to_vec(),
-                label: picture.class,
+                label: sample.class,
                 predicted,
             }));
         }
@@ -86,7 +91,7 @@ impl Collected {
 
     /// The measures; `classes` are the names.
     pub(super) fn finish(self, classes: Vec<String>) -> Evaluation {
-        let fidelity = match self.fidelity.map(Share::percent) {
+        let fidelity = match self.fidelity.map(Ratio::percent) {
             [Some(top_5), Some(top_10), Some(top_20)] => Some(FidelityScores { top_5, top_10, top_20 }),
             _ => None,
         };
@@ -101,6 +106,7 @@ impl Collected {
             auc_iou: self.coverage.auc_iou(),
             iou50: self.coverage.iou50(),
             fidelity,
+            audit: self.audit.finish(),
             area: self.area.percent().unwrap_or(0.0),
             true_area: self.true_area.percent(),
             invalid: self.invalid,
@@ -109,7 +115,7 @@ impl Collected {
             classes,
             with_mask: Some(self.with_mask),
             curve: self.localisation.curve(),
-            samples: self.samples,
+            examples: self.examples,
         }
     }
 }
@@ -118,4 +124,15 @@ impl Collected {
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, n) = values.fold((0.0, 0u64), |(sum, n), value| (sum + value, n + 1));
     sum / n.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_of_nothing_is_zero() {
+        assert_eq!(mean(std::iter::empty()), 0.0);
+        assert_eq!(mean([1.0, 4.0].into_iter()), 2.5);
+    }
 }

@@ -1,27 +1,29 @@
-//! Measures a subject on a set of pictures.
+//! Measures a model on a set of images.
 
-use anyhow::{Context, ensure};
-use comet_edge::image::Preprocess;
+use comet_engine::image::Preprocess;
 
+use super::audit::Version;
 use super::classification::top_class;
 use super::collect::Collected;
+use super::error::MetricsError;
 use super::fidelity::{Deletion, LEVELS};
+use super::masked::plane;
+use super::model_under_test::{ModelUnderTest, Predictions};
 use super::noise::noisy;
 use super::result::Evaluation;
-use super::subject::{Answers, Subject};
-use crate::data::{Batch, Picture};
+use crate::data::{Batch, EvaluationImages, Sample};
 
 /// How an evaluation is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvaluationOptions {
-    /// Pictures that the subject is given at once; at least 1 is used. The results do not depend on it.
+    /// Images that the model is given at once; at least 1 is used. The results do not depend on it.
     pub batch: usize,
     /// Seed of the noise in noisy accuracy.
     pub seed: u64,
-    /// Whether noisy accuracy and fidelity are measured as well: selector and predictor are run once more for
-    /// the former, the predictor three times more for the latter.
+    /// Whether noisy accuracy, fidelity and the audit are measured as well: selector and predictor are run once
+    /// more for the first, the predictor three times more for each of the others.
     pub full: bool,
-    /// Answers to keep as samples, spread evenly over the pictures.
+    /// Predictions to keep as examples, spread evenly over the images.
     pub keep: usize,
 }
 
@@ -31,143 +33,207 @@ impl Default for EvaluationOptions {
     }
 }
 
-/// Measures `subject` on `pictures`, which have the size of `preprocess` (COMET, section 4).
+/// Measures `model` on `samples`, which have the size of `preprocess` (COMET, section 4).
 ///
-/// `progress` is told the number of pictures done and of all pictures after each batch. What an invalid
-/// answer counts as is said at [`Evaluation`]. Errors: there are no pictures, a picture does not fit the
-/// model, the subject fails, or it gives a wrong number of values.
+/// `progress` is called with the number of images done and of all images after each batch. What an invalid
+/// prediction counts as is described at [`Evaluation`]. Errors: there are no images, an image does not fit the
+/// model, the model fails, or it gives a wrong number of values.
 pub fn evaluate(
-    subject: &mut dyn Subject,
-    pictures: &[Picture],
+    model: &mut dyn ModelUnderTest,
+    samples: &[Sample],
     preprocess: &Preprocess,
     options: &EvaluationOptions,
     progress: &mut dyn FnMut(usize, usize),
-) -> anyhow::Result<Evaluation> {
-    let classes = subject.classes().to_vec();
-    check_pictures(pictures, preprocess, classes.len())?;
-    let mut collected = Collected::new(classes.len(), spread(pictures.len(), options.keep));
+) -> Result<Evaluation, MetricsError> {
+    let classes = model.classes().to_vec();
+    check_samples(samples, preprocess, classes.len())?;
+    let mut collected = Collected::new(classes.len(), spread(samples.len(), options.keep));
     let size = options.batch.max(1);
-    for (number, chunk) in pictures.chunks(size).enumerate() {
+    for (number, chunk) in samples.chunks(size).enumerate() {
         let first = number * size;
         let batch = Batch::new(chunk, preprocess);
-        let part = Part { pictures: chunk, first, batch, classes: classes.len() };
-        part.measure(subject, options, &mut collected).with_context(|| {
-            format!("evaluating pictures {first} to {} (counted from 0)", first + chunk.len() - 1)
+        let part = Part { samples: chunk, first, batch, classes: classes.len() };
+        part.measure(model, options, &mut collected).map_err(|error| MetricsError::Images {
+            first,
+            last: first + chunk.len().saturating_sub(1),
+            error: Box::new(error),
         })?;
-        progress(first + chunk.len(), pictures.len());
+        progress(first + chunk.len(), samples.len());
     }
     Ok(collected.finish(classes))
 }
 
-/// Some pictures on their way through all measures.
+/// As [`evaluate`], with images that are read a batch at a time: only one batch and the examples are in memory.
+///
+/// The second value holds the samples of the evaluation's examples, which are numbered by their place in it.
+pub fn evaluate_stream(
+    model: &mut dyn ModelUnderTest,
+    images: EvaluationImages<'_>,
+    options: &EvaluationOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(Evaluation, Vec<Sample>), MetricsError> {
+    let classes = model.classes().to_vec();
+    let (preprocess, total) = (images.preprocess(), images.len());
+    let wanted = spread(total, options.keep);
+    let mut collected = Collected::new(classes.len(), wanted.clone());
+    let (mut first, mut kept) = (0, Vec::new());
+    // A batch is shorter if images have become unreadable.
+    for samples in images.chunks(options.batch.max(1)).filter(|samples| !samples.is_empty()) {
+        check_samples(&samples, preprocess, classes.len())?;
+        let batch = Batch::new(&samples, preprocess);
+        let part = Part { samples: &samples, first, batch, classes: classes.len() };
+        part.measure(model, options, &mut collected).map_err(|error| MetricsError::Images {
+            first,
+            last: first + samples.len().saturating_sub(1),
+            error: Box::new(error),
+        })?;
+        kept.extend(wanted.iter().filter_map(|&index| samples.get(index.checked_sub(first)?).cloned()));
+        first += samples.len();
+        progress(first, total);
+    }
+    if first == 0 {
+        return Err(MetricsError::NoImages);
+    }
+    let mut evaluation = collected.finish(classes);
+    for (place, example) in evaluation.examples.iter_mut().enumerate() {
+        example.image = place;
+    }
+    Ok((evaluation, kept))
+}
+
+/// Some images on their way through all measures.
 struct Part<'a> {
-    pictures: &'a [Picture],
+    samples: &'a [Sample],
     /// Index of the first one in the whole set.
     first: usize,
     batch: Batch,
-    /// Logits of a picture; at least 1.
+    /// Logits of an image; at least 1.
     classes: usize,
 }
 
 impl Part<'_> {
     fn measure(
         &self,
-        subject: &mut dyn Subject,
+        model: &mut dyn ModelUnderTest,
         options: &EvaluationOptions,
         collected: &mut Collected,
-    ) -> anyhow::Result<()> {
-        let mut answers = self.checked(subject.explain(&self.batch)?)?;
-        let valid = blank_invalid(&mut answers.masks, self.plane());
-        let maps = answers.masks.chunks_exact(self.plane());
-        let answered = maps.zip(answers.logits.chunks_exact(self.classes)).zip(&valid);
-        for ((index, picture), ((map, logits), &valid)) in (self.first..).zip(self.pictures).zip(answered) {
-            let predicted = top_class(logits).filter(|_| valid);
-            collected.add(index, picture, (map, valid), (logits, predicted))?;
+    ) -> Result<(), MetricsError> {
+        let mut predictions = self.checked(model.explain(&self.batch)?)?;
+        let valid = blank_invalid(&mut predictions.masks, plane(&self.batch));
+        let maps = predictions.masks.chunks_exact(plane(&self.batch));
+        let predicted = maps.zip(predictions.logits.chunks_exact(self.classes)).zip(&valid);
+        for ((index, sample), ((map, logits), &valid)) in (self.first..).zip(self.samples).zip(predicted) {
+            let top = top_class(logits).filter(|_| valid);
+            collected.add(index, sample, (map, valid), (logits, top))?;
+            if options.full && valid {
+                collected.audit.add_as_used(top == Some(sample.class));
+            }
         }
         if options.full {
-            self.measure_noisy(subject, options.seed, collected)?;
-            self.measure_fidelity(subject, &answers.masks, &valid, collected)?;
+            self.measure_noisy(model, options.seed, collected)?;
+            self.measure_fidelity(model, &predictions.masks, &valid, collected)?;
+            self.audit(model, &predictions.masks, &valid, collected)?;
         }
         Ok(())
     }
 
     fn measure_noisy(
         &self,
-        subject: &mut dyn Subject,
+        model: &mut dyn ModelUnderTest,
         seed: u64,
         collected: &mut Collected,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), MetricsError> {
         let noisy = noisy(&self.batch, self.first, seed);
-        let mut answers = self.checked(subject.explain(&noisy)?)?;
-        let valid = blank_invalid(&mut answers.masks, self.plane());
-        let answered = answers.logits.chunks_exact(self.classes).zip(valid);
-        for (picture, (logits, valid)) in self.pictures.iter().zip(answered) {
-            collected.noisy.add(valid && top_class(logits) == Some(picture.class));
+        let mut predictions = self.checked(model.explain(&noisy)?)?;
+        let valid = blank_invalid(&mut predictions.masks, plane(&self.batch));
+        let predicted = predictions.logits.chunks_exact(self.classes).zip(valid);
+        for (sample, (logits, valid)) in self.samples.iter().zip(predicted) {
+            collected.noisy.add(valid && top_class(logits) == Some(sample.class));
         }
         Ok(())
     }
 
     fn measure_fidelity(
         &self,
-        subject: &mut dyn Subject,
+        model: &mut dyn ModelUnderTest,
         maps: &[f32],
         valid: &[bool],
         collected: &mut Collected,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), MetricsError> {
         let deletion = Deletion::new(&self.batch, maps);
-        for (share, percent) in collected.fidelity.iter_mut().zip(LEVELS) {
-            let logits = subject.predict(&deletion.without(percent))?;
-            check_count("logits", logits.len(), self.pictures.len() * self.classes)?;
-            let answered = logits.chunks_exact(self.classes).zip(valid);
-            for (picture, (logits, &valid)) in self.pictures.iter().zip(answered) {
-                // Lower is better here, so that an invalid answer must count as still right.
-                share.add(!valid || top_class(logits).is_none_or(|top| top == picture.class));
+        for (ratio, percent) in collected.fidelity.iter_mut().zip(LEVELS) {
+            let tops = self.predicted(model, &deletion.without(percent))?;
+            for ((sample, top), &valid) in self.samples.iter().zip(tops).zip(valid) {
+                // Lower is better here, so that an invalid prediction must count as still right.
+                ratio.add(!valid || top.is_none_or(|top| top == sample.class));
             }
         }
         Ok(())
     }
 
-    /// Pixels of a picture; at least 1, so that maps can be cut apart.
-    fn plane(&self) -> usize {
-        (self.batch.size.0 * self.batch.size.1).max(1)
+    /// The predictor on other versions of the masked images; images without a valid map have none.
+    fn audit(
+        &self,
+        model: &mut dyn ModelUnderTest,
+        maps: &[f32],
+        valid: &[bool],
+        collected: &mut Collected,
+    ) -> Result<(), MetricsError> {
+        for version in Version::ALL {
+            let tops = self.predicted(model, &version.of(&self.batch, maps))?;
+            for ((sample, top), &valid) in self.samples.iter().zip(tops).zip(valid) {
+                if valid {
+                    collected.audit.add(version, version.is_right(top, sample.class));
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// The answers, if their numbers of values fit the pictures.
-    fn checked(&self, answers: Answers) -> anyhow::Result<Answers> {
-        check_count("map values", answers.masks.len(), self.pictures.len() * self.plane())?;
-        check_count("logits", answers.logits.len(), self.pictures.len() * self.classes)?;
-        Ok(answers)
+    /// For each image, the class that the predictor names when it is given `masked`.
+    fn predicted(
+        &self,
+        model: &mut dyn ModelUnderTest,
+        masked: &Batch,
+    ) -> Result<Vec<Option<usize>>, MetricsError> {
+        let logits = model.predict(masked)?;
+        check_count("logits", logits.len(), self.samples.len() * self.classes)?;
+        Ok(logits.chunks_exact(self.classes).map(top_class).collect())
+    }
+
+    /// The predictions, if their numbers of values fit the images.
+    fn checked(&self, predictions: Predictions) -> Result<Predictions, MetricsError> {
+        check_count("map values", predictions.masks.len(), self.samples.len() * plane(&self.batch))?;
+        check_count("logits", predictions.logits.len(), self.samples.len() * self.classes)?;
+        Ok(predictions)
     }
 }
 
-fn check_count(what: &str, found: usize, expected: usize) -> anyhow::Result<()> {
-    ensure!(found == expected, "the model gave {found} {what}, {expected} were expected");
-    Ok(())
+fn check_count(what: &'static str, found: usize, expected: usize) -> Result<(), MetricsError> {
+    if found == expected { Ok(()) } else { Err(MetricsError::Count { what, found, expected }) }
 }
 
-fn check_pictures(pictures: &[Picture], preprocess: &Preprocess, classes: usize) -> anyhow::Result<()> {
-    ensure!(!pictures.is_empty(), "there are no pictures to evaluate");
+fn check_samples(samples: &[Sample], preprocess: &Preprocess, classes: usize) -> Result<(), MetricsError> {
+    if samples.is_empty() {
+        return Err(MetricsError::NoImages);
+    }
     let size = (preprocess.width, preprocess.height);
-    ensure!(size.0 > 0 && size.1 > 0, "the model's input has no pixels");
-    for (index, picture) in pictures.iter().enumerate() {
-        let mask = picture.mask.as_ref().map_or(size, |mask| mask.dimensions());
-        ensure!(
-            picture.image.dimensions() == size && mask == size,
-            "picture {index} or its mask is not of the model's size, {} x {} pixels",
-            size.0,
-            size.1
-        );
-        ensure!(
-            picture.class < classes,
-            "picture {index} is of class {}, the model knows {classes} classes (counted from 0): \
-             is it from another data set?",
-            picture.class
-        );
+    if size.0 == 0 || size.1 == 0 {
+        return Err(MetricsError::NoPixels);
+    }
+    for (index, sample) in samples.iter().enumerate() {
+        let mask = sample.mask.as_ref().map_or(size, |mask| mask.dimensions());
+        if sample.image.dimensions() != size || mask != size {
+            return Err(MetricsError::ImageSize { index, width: size.0, height: size.1 });
+        }
+        if sample.class >= classes {
+            return Err(MetricsError::ImageClass { index, class: sample.class, classes });
+        }
     }
     Ok(())
 }
 
-/// Sets maps with a value that is no finite number to 0 everywhere; says for each map whether it was valid.
+/// Sets maps with a value that is not a finite number to 0 everywhere; gives for each map whether it was valid.
 fn blank_invalid(maps: &mut [f32], plane: usize) -> Vec<bool> {
     let valid = maps.chunks_exact_mut(plane).map(|map| {
         let valid = map.iter().all(|value| value.is_finite());
@@ -188,7 +254,8 @@ fn spread(n: usize, keep: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use comet_edge::image::Fit;
+    use crate::metrics::audit::Audit;
+    use comet_engine::image::Fit;
     use image::{GrayImage, Luma, Rgb, RgbImage};
 
     const SIDE: u32 = 8;
@@ -197,51 +264,53 @@ mod tests {
         Preprocess { width: SIDE, height: SIDE, fit: Fit::Crop, mean: [0.0; 3], std: [1.0; 3] }
     }
 
-    /// The left quarter is bright and true; every third picture has no mask.
-    fn pictures(n: usize) -> Vec<Picture> {
-        let picture = |index: usize| {
+    /// The left quarter is bright and true; every third image has no mask.
+    fn samples(n: usize) -> Vec<Sample> {
+        let sample = |index: usize| {
             let bright = |x: u32| if x < SIDE / 4 { 255 } else { 0 };
             let image = RgbImage::from_fn(SIDE, SIDE, |x, _| Rgb([bright(x); 3]));
             let mask = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([bright(x)]));
-            Picture { image, mask: (!usize::is_multiple_of(index, 3)).then_some(mask), class: index % 2 }
+            Sample { image, mask: (!usize::is_multiple_of(index, 3)).then_some(mask), class: index % 2 }
         };
-        (0..n).map(picture).collect()
+        (0..n).map(sample).collect()
     }
 
     /// Marks what is bright; knows the class as long as anything bright is left.
     struct Oracle {
         classes: Vec<String>,
-        /// The pictures with these numbers, in the order of asking, get a map that is no number.
+        /// The highest value of its maps.
+        level: f32,
+        /// The images with these numbers, in the order of asking, get a map that is not a number.
         broken: Vec<usize>,
         asked: usize,
     }
 
     impl Oracle {
         fn new(broken: Vec<usize>) -> Self {
-            Self { classes: vec!["a".into(), "b".into()], broken, asked: 0 }
+            Self { classes: vec!["a".into(), "b".into()], level: 1.0, broken, asked: 0 }
         }
     }
 
-    impl Subject for Oracle {
+    impl ModelUnderTest for Oracle {
         fn classes(&self) -> &[String] {
             &self.classes
         }
 
-        fn explain(&mut self, batch: &Batch) -> anyhow::Result<Answers> {
+        fn explain(&mut self, batch: &Batch) -> Result<Predictions, MetricsError> {
             let plane = batch.size.0 * batch.size.1;
             let mut masks = Vec::new();
-            for picture in batch.pixels.chunks(3 * plane) {
+            for image in batch.pixels.chunks(3 * plane) {
                 let broken = self.broken.contains(&self.asked);
                 self.asked += 1;
-                let value = |&value: &f32| if broken { f32::NAN } else { value };
-                masks.extend(picture.iter().take(plane).map(value));
+                let value = |&value: &f32| if broken { f32::NAN } else { value * self.level };
+                masks.extend(image.iter().take(plane).map(value));
             }
-            Ok(Answers { masks, logits: self.predict(batch)? })
+            Ok(Predictions { masks, logits: self.predict(batch)? })
         }
 
-        fn predict(&mut self, masked: &Batch) -> anyhow::Result<Vec<f32>> {
+        fn predict(&mut self, masked: &Batch) -> Result<Vec<f32>, MetricsError> {
             let length = 3 * masked.size.0 * masked.size.1;
-            let seen = masked.pixels.chunks(length).map(|picture| picture.iter().any(|&v| v > 0.0));
+            let seen = masked.pixels.chunks(length).map(|image| image.iter().any(|&v| v > 0.0));
             let logits = seen.zip(&masked.labels).flat_map(|(seen, &label)| {
                 let class = if seen { label } else { 1 - label };
                 [f32::from(class == 0), f32::from(class == 1)]
@@ -250,13 +319,38 @@ mod tests {
         }
     }
 
+    /// Gives so many map values and logits for a batch, and the logits of a predictor alone.
+    struct Counted {
+        classes: Vec<String>,
+        masks: usize,
+        logits: usize,
+        alone: usize,
+    }
+
+    impl ModelUnderTest for Counted {
+        fn classes(&self) -> &[String] {
+            &self.classes
+        }
+
+        fn explain(&mut self, _: &Batch) -> Result<Predictions, MetricsError> {
+            Ok(Predictions { masks: vec![0.5; self.masks], logits: vec![0.0; self.logits] })
+        }
+
+        fn predict(&mut self, _: &Batch) -> Result<Vec<f32>, MetricsError> {
+            Ok(vec![0.0; self.alone])
+        }
+    }
+
+    fn run_oracle(oracle: &mut Oracle, options: &EvaluationOptions) -> Evaluation {
+        evaluate(oracle, &samples(7), &preprocess(), options, &mut |_, _| ()).unwrap()
+    }
+
     fn run(broken: Vec<usize>, options: &EvaluationOptions) -> Evaluation {
-        let mut oracle = Oracle::new(broken);
-        evaluate(&mut oracle, &pictures(7), &preprocess(), options, &mut |_, _| ()).unwrap()
+        run_oracle(&mut Oracle::new(broken), options)
     }
 
     #[test]
-    fn a_perfect_subject_is_measured_as_perfect() {
+    fn a_perfect_model_is_measured_as_perfect() {
         let options = EvaluationOptions { batch: 3, keep: 2, ..EvaluationOptions::default() };
         let found = run(Vec::new(), &options);
         assert_eq!((found.n, found.accuracy, found.balanced_accuracy), (7, 100.0, 100.0));
@@ -267,22 +361,47 @@ mod tests {
         let fidelity = found.fidelity.unwrap();
         assert_eq!((fidelity.top_5, fidelity.top_20), (100.0, 100.0));
         assert_eq!(found.confusion, [[4, 0], [0, 3]]);
-        let kept: Vec<usize> = found.samples.iter().map(|sample| sample.picture).collect();
+        let kept: Vec<usize> = found.examples.iter().map(|example| example.image).collect();
         assert_eq!(kept, [0, 3]);
+        assert_eq!((found.examples[1].label, found.examples[1].predicted), (1, Some(1)));
         assert_eq!(found.curve.len(), 1000);
+    }
+
+    #[test]
+    fn the_audit_tells_a_map_that_selects_from_one_that_dims() {
+        let options = EvaluationOptions { batch: 2, ..EvaluationOptions::default() };
+        let selects = run(Vec::new(), &options).audit;
+        // The bright part is inside of the map; a quarter of its light is enough for this predictor.
+        let expected =
+            Audit { n: 7, as_used: 100.0, cut_at_half: 100.0, left_out: 0.0, uniform_dimming: 100.0 };
+        assert_eq!(selects, Some(expected));
+        let mut dims = Oracle { level: 0.4, ..Oracle::new(Vec::new()) };
+        let dims = run_oracle(&mut dims, &options).audit;
+        let expected =
+            Audit { n: 7, as_used: 100.0, cut_at_half: 0.0, left_out: 100.0, uniform_dimming: 100.0 };
+        assert_eq!(dims, Some(expected), "nothing reaches 0.5, and all that is bright is left out too");
+    }
+
+    #[test]
+    fn the_audit_leaves_out_images_without_a_valid_map() {
+        let options = EvaluationOptions { batch: 7, ..EvaluationOptions::default() };
+        assert_eq!(run(vec![1], &options).audit.map(|audit| (audit.n, audit.left_out)), Some((6, 0.0)));
+        assert_eq!(run((0..7).collect(), &options).audit, None);
     }
 
     #[test]
     fn the_size_of_the_batches_changes_nothing() {
         let options = |batch| EvaluationOptions { batch, seed: 5, full: true, keep: 4 };
-        assert_eq!(run(Vec::new(), &options(1)), run(Vec::new(), &options(7)));
+        let one = run(Vec::new(), &options(1));
+        assert_eq!(one, run(Vec::new(), &options(7)));
+        assert_eq!(one, run(Vec::new(), &options(0)), "a batch holds at least one image");
     }
 
     #[test]
     fn the_short_form_leaves_out_what_is_slow() {
         let options = EvaluationOptions { full: false, ..EvaluationOptions::default() };
         let found = run(Vec::new(), &options);
-        assert_eq!((found.noisy_accuracy, found.fidelity), (None, None));
+        assert_eq!((found.noisy_accuracy, found.fidelity, found.audit), (None, None, None));
         assert_eq!(found.accuracy, 100.0);
     }
 
@@ -295,38 +414,72 @@ mod tests {
         assert_eq!(found.iou50, Some(75.0));
         assert_eq!(found.area, 25.0);
         assert_eq!(found.fidelity.unwrap().top_5, 100.0);
-        assert_eq!(found.samples[1].predicted, None);
-        assert_eq!(found.samples[1].mask.mean(), 0.0);
+        assert_eq!(found.examples[1].predicted, None);
+        assert_eq!(found.examples[1].mask.mean(), 0.0);
+        // The eighth map is that of the first image with noise.
+        let noisy = run(vec![7], &options);
+        assert_eq!((noisy.accuracy, noisy.invalid), (100.0, 0));
+        assert!((noisy.noisy_accuracy.unwrap() - 100.0 * 6.0 / 7.0).abs() < 1e-9);
     }
 
     #[test]
-    fn progress_is_told_after_each_batch() {
-        let mut told = Vec::new();
+    fn progress_is_reported_after_each_batch() {
+        let mut reported = Vec::new();
         let options = EvaluationOptions { batch: 3, full: false, ..EvaluationOptions::default() };
         let mut oracle = Oracle::new(Vec::new());
-        let note = &mut |done: usize, all: usize| told.push((done, all));
-        evaluate(&mut oracle, &pictures(7), &preprocess(), &options, note).unwrap();
-        assert_eq!(told, [(3, 7), (6, 7), (7, 7)]);
+        let note = &mut |done: usize, all: usize| reported.push((done, all));
+        evaluate(&mut oracle, &samples(7), &preprocess(), &options, note).unwrap();
+        assert_eq!(reported, [(3, 7), (6, 7), (7, 7)]);
+    }
+
+    fn refused(samples: &[Sample], preprocess: &Preprocess) -> MetricsError {
+        let options = EvaluationOptions::default();
+        let mut oracle = Oracle::new(Vec::new());
+        evaluate(&mut oracle, samples, preprocess, &options, &mut |_, _| ()).unwrap_err()
     }
 
     #[test]
-    fn pictures_that_do_not_fit_are_refused() {
-        let refused = |pictures: &[Picture]| {
-            let options = EvaluationOptions::default();
-            let mut oracle = Oracle::new(Vec::new());
-            evaluate(&mut oracle, pictures, &preprocess(), &options, &mut |_, _| ()).is_err()
-        };
-        assert!(refused(&[]));
-        let mut other_class = pictures(2);
+    fn images_that_do_not_fit_are_refused_by_their_number() {
+        assert!(matches!(refused(&[], &preprocess()), MetricsError::NoImages));
+        let flat = Preprocess { height: 0, ..preprocess() };
+        assert!(matches!(refused(&samples(1), &flat), MetricsError::NoPixels));
+        let mut other_class = samples(2);
         other_class[1].class = 2;
-        assert!(refused(&other_class));
-        let mut other_size = pictures(2);
+        let error = refused(&other_class, &preprocess());
+        assert!(matches!(error, MetricsError::ImageClass { index: 1, class: 2, classes: 2 }), "{error}");
+        let mut other_size = samples(2);
         other_size[1].image = RgbImage::new(4, 4);
-        assert!(refused(&other_size));
+        let error = refused(&other_size, &preprocess());
+        assert!(matches!(error, MetricsError::ImageSize { index: 1, width: SIDE, height: SIDE }), "{error}");
+        let mut other_mask = samples(3);
+        other_mask[2].mask = Some(GrayImage::new(SIDE, SIDE + 1));
+        let error = refused(&other_mask, &preprocess());
+        assert!(matches!(error, MetricsError::ImageSize { index: 2, .. }), "{error}");
     }
 
     #[test]
-    fn samples_are_spread_evenly() {
+    fn a_model_with_a_wrong_number_of_values_is_an_error_that_names_the_images() {
+        let plane = (SIDE * SIDE) as usize;
+        let counts = [(2 * plane - 1, 4, 4), (2 * plane, 5, 4), (2 * plane, 4, 3), (2 * plane, 4, 4)];
+        for (masks, logits, alone) in counts {
+            let mut model = Counted { classes: vec!["a".into(), "b".into()], masks, logits, alone };
+            let options = EvaluationOptions { batch: 2, ..EvaluationOptions::default() };
+            let found = evaluate(&mut model, &samples(4), &preprocess(), &options, &mut |_, _| ());
+            if (masks, logits, alone) == (2 * plane, 4, 4) {
+                assert_eq!(found.unwrap().n, 4);
+                continue;
+            }
+            match found {
+                Err(MetricsError::Images { first: 0, last: 1, error }) => {
+                    assert!(matches!(*error, MetricsError::Count { .. }), "{error}");
+                }
+                other => unreachable!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn kept_examples_are_spread_evenly() {
         assert_eq!(spread(10, 4), [0, 2, 5, 7]);
         assert_eq!(spread(3, 9), [0, 1, 2]);
         assert_eq!(spread(0, 3), [0; 0]);

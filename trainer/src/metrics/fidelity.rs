@@ -3,6 +3,7 @@
 
 use rayon::prelude::*;
 
+use super::masked::{masked, plane};
 use crate::data::Batch;
 
 /// Shares of the pixels that are taken away, in percent.
@@ -16,43 +17,33 @@ pub fn dropped_pixels(pixels: usize, percent: usize) -> usize {
     pixels.saturating_mul(percent.min(100)).div_ceil(100)
 }
 
-/// Masked pictures from which the most important pixels can be taken away.
+/// Masked images from which the most important pixels can be taken away.
 pub struct Deletion {
     /// `S(x) * x`.
     masked: Batch,
-    /// For each picture, its pixel positions in falling order of the map.
+    /// For each image, its pixel positions in falling order of the map.
     order: Vec<Vec<usize>>,
 }
 
 impl Deletion {
-    /// Masks the normalised pictures of `batch` with their maps `[n, height, width]`, flat, and ranks the
+    /// Masks the normalised images of `batch` with their maps `[n, height, width]`, flat, and ranks the
     /// pixels. Equal map values are ranked by position, row by row, so the number taken away is always the same.
     pub fn new(batch: &Batch, maps: &[f32]) -> Self {
         let plane = plane(batch);
         let most = dropped_pixels(plane, MOST);
-        let mut masked = batch.clone();
-        let pictures = masked.pixels.par_chunks_exact_mut(3 * plane);
-        let order = pictures.zip(maps.par_chunks_exact(plane)).map(|(picture, map)| {
-            for channel in picture.chunks_exact_mut(plane) {
-                for (value, weight) in channel.iter_mut().zip(map) {
-                    *value *= weight;
-                }
-            }
-            highest(map, most)
-        });
-        let order = order.collect();
-        Self { masked, order }
+        let order = maps.par_chunks_exact(plane).map(|map| highest(map, most)).collect();
+        Self { masked: masked(batch, maps, |value| value), order }
     }
 
-    /// The masked pictures with exactly [`dropped_pixels`] of their pixels set to 0, the normalised mean, in
-    /// all channels: those with the highest map values. At most 20 %. The map is not drawn anew.
+    /// The masked images with exactly [`dropped_pixels`] of their pixels set to 0, the normalised mean, in
+    /// all channels: those with the highest map values. At most 20 %. The map is not computed anew.
     pub fn without(&self, percent: usize) -> Batch {
         let plane = plane(&self.masked);
         let count = dropped_pixels(plane, percent);
         let mut batch = self.masked.clone();
-        let pictures = batch.pixels.chunks_exact_mut(3 * plane);
-        for (picture, order) in pictures.zip(&self.order) {
-            for channel in picture.chunks_exact_mut(plane) {
+        let images = batch.pixels.chunks_exact_mut(3 * plane);
+        for (image, order) in images.zip(&self.order) {
+            for channel in image.chunks_exact_mut(plane) {
                 for &position in order.iter().take(count) {
                     if let Some(value) = channel.get_mut(position) {
                         *value = 0.0;
@@ -62,10 +53,6 @@ impl Deletion {
         }
         batch
     }
-}
-
-fn plane(batch: &Batch) -> usize {
-    (batch.size.0 * batch.size.1).max(1)
 }
 
 /// Positions of the `count` highest values: the highest first, equal ones by position.
@@ -95,10 +82,18 @@ mod tests {
     }
 
     #[test]
+    fn no_more_than_everything_and_no_less_than_nothing_is_dropped() {
+        assert_eq!([0, 1, 99, 100, 250].map(|percent| dropped_pixels(200, percent)), [0, 2, 198, 200, 200]);
+        assert_eq!((dropped_pixels(0, 20), dropped_pixels(1, 1)), (0, 1));
+    }
+
+    #[test]
     fn the_highest_come_first_and_equals_by_position() {
         assert_eq!(highest(&[0.1, 0.9, 0.9, 1.0, 0.2], 3), [3, 1, 2]);
         assert_eq!(highest(&[1.0; 6], 2), [0, 1]);
         assert_eq!(highest(&[0.3, 0.4], 9), [1, 0]);
+        assert_eq!(highest(&[0.3, 0.4, 0.5], 3), [2, 1, 0], "as many as there are");
+        assert_eq!(highest(&[0.3, 0.4], 0), [0; 0]);
     }
 
     #[test]
@@ -118,5 +113,9 @@ mod tests {
         }
         let changed = deletion.without(5).pixels.iter().filter(|&&value| value > 1.7).count();
         assert_eq!(changed, 0);
+        let untouched = deletion.without(0).pixels;
+        assert_eq!(untouched[..10], rising.iter().map(|weight| 2.0 * weight).collect::<Vec<f32>>());
+        let one_more = deletion.without(15).pixels;
+        assert_eq!((one_more[8], one_more[9], one_more[7]), (0.0, 0.0, 1.4), "1.5 pixels are rounded up");
     }
 }

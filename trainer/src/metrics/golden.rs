@@ -1,11 +1,12 @@
 //! The measures against the values of an independent implementation, `tests/reference/metrics.py`.
 
-use comet_edge::explain::MaskAgreement;
-use comet_edge::image::Mask;
+use comet_engine::explain::MaskAgreement;
+use comet_engine::image::Mask;
 use image::{GrayImage, Luma};
 use serde::Deserialize;
 
-use super::{Coverage, Localisation, iou};
+use super::coverage::{Coverage, iou};
+use super::localisation::Localisation;
 
 /// Largest accepted difference, in the golden value's own unit.
 const TOLERANCE: f64 = 1e-6;
@@ -28,9 +29,9 @@ struct Expected {
     pxap1000: f64,
     iou50: f64,
     auc_iou90: f64,
-    iou50_per_picture: Vec<f64>,
-    iou90_per_picture: Vec<f64>,
-    pictures_with_a_mask: Vec<usize>,
+    iou50_per_image: Vec<f64>,
+    iou90_per_image: Vec<f64>,
+    images_with_a_mask: Vec<usize>,
 }
 
 #[derive(Deserialize)]
@@ -91,13 +92,13 @@ fn coverage_agrees_with_the_reference() {
         with_mask.extend(truth.pixels().any(|mark| *mark == Luma([255])).then_some(index));
     }
     let expected = &golden.expected;
-    assert_eq!(with_mask, expected.pictures_with_a_mask);
+    assert_eq!(with_mask, expected.images_with_a_mask);
     assert_eq!((half.len(), high.len()), (with_mask.len(), with_mask.len()));
-    for (found, &wanted) in half.into_iter().zip(&expected.iou50_per_picture) {
-        assert_near("IoU at 0.5 of one picture", found, wanted);
+    for (found, &wanted) in half.into_iter().zip(&expected.iou50_per_image) {
+        assert_near("IoU at 0.5 of one image", found, wanted);
     }
-    for (found, &wanted) in high.into_iter().zip(&expected.iou90_per_picture) {
-        assert_near("IoU at 0.9 of one picture", found, wanted);
+    for (found, &wanted) in high.into_iter().zip(&expected.iou90_per_image) {
+        assert_near("IoU at 0.9 of one image", found, wanted);
     }
     assert_near("IoU at 0.5", coverage.iou50().unwrap(), expected.iou50);
     assert_near("AUC-IoU", coverage.auc_iou().unwrap(), expected.auc_iou90);

@@ -2,7 +2,8 @@
 
 use image::GrayImage;
 
-use super::{MetricError, paired};
+use super::error::MetricsError;
+use super::paired::paired;
 
 /// Thresholds are `i / LEVELS` for `i` from 0 to `LEVELS - 1`.
 const LEVELS: usize = 1000;
@@ -20,7 +21,7 @@ pub struct CurvePoint {
     pub recall: f64,
 }
 
-/// Histograms of the map values at true and at other pixels, pooled over all pictures.
+/// Histograms of the map values at true and at other pixels, pooled over all images.
 ///
 /// A value's bin is the number of thresholds that it reaches: one bin for each of the 1,000 thresholds, and
 /// one below them all for values under 0. So counting by bins is exact, not an approximation.
@@ -37,9 +38,9 @@ impl Default for Localisation {
 }
 
 impl Localisation {
-    /// Adds a picture: its map, row by row, and its true mask of the same size (255 = true). An empty mask
-    /// adds negatives only. A value that is no number is never predicted.
-    pub fn add(&mut self, map: &[f32], truth: &GrayImage) -> Result<(), MetricError> {
+    /// Adds an image: its map, row by row, and its true mask of the same size (255 = true). An empty mask
+    /// adds negatives only. A value that is not a number is never predicted.
+    pub fn add(&mut self, map: &[f32], truth: &GrayImage) -> Result<(), MetricsError> {
         for (value, inside) in paired(map, truth)? {
             let bins = if inside { &mut self.positive } else { &mut self.negative };
             if let Some(count) = bins.get_mut(thresholds_reached(value)) {
@@ -50,7 +51,7 @@ impl Localisation {
     }
 
     /// Precision and recall at the 1,000 thresholds, from the lowest to the highest; empty if no pixel of
-    /// any picture is true.
+    /// any image is true.
     pub fn curve(&self) -> Vec<CurvePoint> {
         let positives: u64 = self.positive.iter().sum();
         if positives == 0 {
@@ -131,11 +132,11 @@ mod tests {
     use image::Luma;
 
     fn truth(marks: &[u8]) -> GrayImage {
-        let mut picture = GrayImage::new(marks.len() as u32, 1);
-        for (pixel, &mark) in picture.pixels_mut().zip(marks) {
+        let mut image = GrayImage::new(marks.len() as u32, 1);
+        for (pixel, &mark) in image.pixels_mut().zip(marks) {
             *pixel = Luma([mark * 255]);
         }
-        picture
+        image
     }
 
     #[test]
@@ -186,6 +187,40 @@ mod tests {
     #[test]
     fn another_size_is_an_error() {
         let error = Localisation::default().add(&[0.5; 3], &truth(&[1, 0])).unwrap_err();
-        assert_eq!(error, MetricError::SizeMismatch { map: 3, truth: 2 });
+        assert!(matches!(error, MetricsError::SizeMismatch { map: 3, truth: 2 }), "{error}");
+    }
+
+    #[test]
+    fn the_curve_holds_precision_and_recall_at_each_threshold() {
+        let mut histograms = Localisation::default();
+        histograms.add(&[0.8, 0.4, 0.6, 0.2], &truth(&[1, 1, 0, 0])).unwrap();
+        let curve = histograms.curve();
+        let at = |level: usize| (curve[level].precision, curve[level].recall);
+        assert_eq!(curve[300].threshold, 0.3);
+        assert_eq!(at(0), (0.5, 1.0));
+        assert_eq!(at(300), (2.0 / 3.0, 1.0));
+        assert_eq!(at(500), (0.5, 0.5));
+        assert_eq!(at(700), (1.0, 0.5));
+        assert_eq!(at(900), (1.0, 0.0), "nothing is predicted");
+        // Going down: half of the recall at precision 1, the other half at 2/3.
+        let expected = 100.0 * (0.5 + 0.5 * 2.0 / 3.0);
+        assert!((histograms.pxap().unwrap() - expected).abs() < 1e-9);
+        assert!((histograms.pxap_1000().unwrap() - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn pixels_are_pooled_over_images_and_not_a_number_is_never_predicted() {
+        let mut histograms = Localisation::default();
+        histograms.add(&[1.0, f32::NAN], &truth(&[1, 1])).unwrap();
+        histograms.add(&[0.0, 0.0], &truth(&[0, 0])).unwrap();
+        let curve = histograms.curve();
+        assert_eq!((curve[0].precision, curve[0].recall), (1.0 / 3.0, 0.5));
+        assert_eq!((curve[1].precision, curve[999].recall), (1.0, 0.5));
+    }
+
+    #[test]
+    fn sums_are_taken_from_the_end() {
+        assert_eq!(sums_from(&[1, 0, 2, 4]), [7, 6, 6, 4]);
+        assert_eq!(sums_from(&[]), [0; 0]);
     }
 }

@@ -4,65 +4,34 @@
 //! a pixel is predicted at threshold `t` when its map value is at least `t`; values and thresholds are
 //! compared as 64-bit floats; results are in percent.
 
+mod audit;
 mod classification;
 mod collect;
 mod coverage;
-mod engine_subject;
+mod engine_model;
+mod error;
 mod evaluate;
 mod fidelity;
 mod localisation;
+mod masked;
+mod model_under_test;
 mod noise;
+mod paired;
 mod result;
-mod subject;
 mod tally;
 
+pub use audit::Audit;
 pub use classification::{ClassRow, Classification, top_class};
 pub use coverage::{Coverage, iou};
-pub use engine_subject::EngineSubject;
-pub use evaluate::{EvaluationOptions, evaluate};
+pub use engine_model::EngineModel;
+pub use error::MetricsError;
+pub use evaluate::{EvaluationOptions, evaluate, evaluate_stream};
 pub use fidelity::{Deletion, dropped_pixels};
 pub use localisation::{CurvePoint, Localisation};
+pub use model_under_test::{ModelUnderTest, Predictions};
 pub use noise::noisy;
-pub use result::{Evaluation, FidelityScores, MetricRow, Sample};
-pub use subject::{Answers, Subject};
-pub use tally::{Mean, Share};
-
-use image::GrayImage;
-
-/// Why something could not be measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MetricError {
-    /// A map and the true mask of its picture have different numbers of pixels.
-    #[error("the map has {map} pixels, the true mask {truth}; both must have the model's size")]
-    SizeMismatch {
-        /// Pixels of the map.
-        map: usize,
-        /// Pixels of the mask.
-        truth: usize,
-    },
-    /// A class index beyond the model's classes.
-    #[error("class {index} is asked for, but the model knows {classes} classes (counted from 0)")]
-    UnknownClass {
-        /// The index.
-        index: usize,
-        /// Number of classes.
-        classes: usize,
-    },
-}
-
-/// Map values beside the truth, pixel by pixel. Masks are 0 or 255; a grey from 128 on counts as true.
-fn paired<'a>(
-    map: &'a [f32],
-    truth: &'a GrayImage,
-) -> Result<impl Iterator<Item = (f32, bool)> + 'a, MetricError> {
-    let pixels = truth.width() as usize * truth.height() as usize;
-    if map.len() != pixels {
-        return Err(MetricError::SizeMismatch { map: map.len(), truth: pixels });
-    }
-    let truth = truth.pixels().map(|pixel| pixel.0[0] >= 128);
-    Ok(map.iter().copied().zip(truth))
-}
+pub use result::{Evaluation, Example, FidelityScores, MetricRow};
+pub use tally::{Mean, Ratio};
 
 #[cfg(test)]
 mod golden;

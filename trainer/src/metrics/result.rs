@@ -1,9 +1,10 @@
 //! What an evaluation found: as JSON, as a table, and as the summary that a model file carries.
 
-use comet_edge::image::Mask;
-use comet_edge::model::Metrics;
+use comet_engine::image::Mask;
+use comet_engine::model::Metrics;
 use serde::{Deserialize, Serialize};
 
+use super::audit::Audit;
 use super::classification::ClassRow;
 use super::localisation::CurvePoint;
 
@@ -21,71 +22,74 @@ pub struct FidelityScores {
     pub top_20: f64,
 }
 
-/// The answer about one picture, kept to be looked at.
+/// The prediction for one image, kept to be looked at.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// Index of the picture in the evaluated set.
-    pub picture: usize,
-    /// Its map; all 0 if the model gave no valid one.
+pub struct Example {
+    /// Index of the image in the evaluated set.
+    pub image: usize,
+    /// Its attribution map; all 0 if the model gave no valid one.
     pub mask: Mask,
     /// One logit a class.
     pub logits: Vec<f32>,
     /// The true class.
     pub label: usize,
-    /// The predicted class; `None` if the answer is invalid.
+    /// The predicted class; `None` if the prediction is invalid.
     pub predicted: Option<usize>,
 }
 
 /// All that was measured, in percent unless said otherwise. A measure is `None` if masks are missing or it
 /// was not asked for; as JSON it is `null` then.
 ///
-/// An invalid answer (a map or a logit that is no finite number) counts against the model everywhere: as
+/// An invalid prediction (a map or a logit that is not a finite number) counts against the model everywhere: as
 /// wrong in the accuracies, as a map that is 0 everywhere in the measures of localisation, and as still right
-/// in fidelity, where lower is better. Only the areas leave it out.
+/// in fidelity, where lower is better. Only the areas, and the audit if the map is invalid, leave it out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Name of the evaluated split; empty until the caller sets it.
     #[serde(default)]
     pub split: String,
-    /// Pictures.
+    /// Images.
     pub n: usize,
-    /// Share of the pictures with the right class.
+    /// Share of the images with the right class.
     pub accuracy: f64,
-    /// Mean over the classes of the share of their pictures with the right class.
+    /// Mean over the classes of the share of their images with the right class.
     pub balanced_accuracy: f64,
-    /// Accuracy on pictures with a tenth of their pixels missing.
+    /// Accuracy on images with a tenth of their pixels missing.
     pub noisy_accuracy: Option<f64>,
     /// Area under the precision-recall curve of the pixels, 19 thresholds.
     pub pxap: Option<f64>,
     /// The same with 1,000 thresholds.
     pub pxap_1000: Option<f64>,
-    /// Area under the proportion of pictures whose map, cut at 0.9, reaches an IoU.
+    /// Area under the proportion of images whose map, cut at 0.9, reaches an IoU.
     pub auc_iou: Option<f64>,
     /// Mean IoU of the maps, cut at 0.5, with the true masks.
     pub iou50: Option<f64>,
     /// Accuracy without the most important pixels.
     pub fidelity: Option<FidelityScores>,
+    /// Accuracy on other versions of the masked image.
+    #[serde(default)]
+    pub audit: Option<Audit>,
     /// Mean map value; 0 if no map was valid.
     pub area: f64,
-    /// Share of true pixels, over the pictures with a mask.
+    /// Share of true pixels, over the images with a mask.
     pub true_area: Option<f64>,
-    /// Pictures with an invalid answer (a number, not a share).
+    /// Images with an invalid prediction (a number, not a share).
     pub invalid: usize,
     /// Class names, in the order of the logits.
     pub classes: Vec<String>,
     /// Each class by itself.
     pub per_class: Vec<ClassRow>,
-    /// Pictures by true class (rows) and predicted class (columns); invalid answers are in no column.
+    /// Images by true class (rows) and predicted class (columns); invalid predictions are in no column.
     pub confusion: Vec<Vec<u64>>,
-    /// Pictures with a true mask; not written to JSON, so `None` after reading it.
+    /// Images with a true mask; not written to JSON, so `None` after reading it.
     #[serde(skip)]
     pub with_mask: Option<usize>,
     /// Precision and recall of the pixels at 1,000 thresholds; not written to JSON.
     #[serde(skip)]
     pub curve: Vec<CurvePoint>,
-    /// Some answers, spread evenly over the set; not written to JSON.
+    /// Some predictions, spread evenly over the set; not written to JSON.
     #[serde(skip)]
-    pub samples: Vec<Sample>,
+    pub examples: Vec<Example>,
 }
 
 /// One measure with what is needed to read it.
@@ -95,7 +99,7 @@ pub struct MetricRow {
     pub name: &'static str,
     /// Its value in percent; `None` if it was not measured.
     pub value: Option<f64>,
-    /// Pictures it was measured on, if known.
+    /// Images it was measured on, if known.
     pub n: Option<usize>,
     /// What it is, and which way is better.
     pub definition: &'static str,
@@ -108,7 +112,7 @@ impl Evaluation {
         let masked = |name, value, definition| MetricRow { name, value, n: self.with_mask, definition };
         let fidelity = |value: fn(FidelityScores) -> f64| self.fidelity.map(value);
         vec![
-            all("accuracy", Some(self.accuracy), "pictures with the right class; higher is better"),
+            all("accuracy", Some(self.accuracy), "images with the right class; higher is better"),
             all(
                 "balanced accuracy",
                 Some(self.balanced_accuracy),
@@ -128,7 +132,7 @@ impl Evaluation {
             masked(
                 "AUC-IoU",
                 self.auc_iou,
-                "pictures whose map, cut at 0.9, reaches an IoU, averaged over 0 to 1; higher is better",
+                "images whose map, cut at 0.9, reaches an IoU, averaged over 0 to 1; higher is better",
             ),
             masked(
                 "IoU at 0.5",
@@ -142,8 +146,23 @@ impl Evaluation {
             ),
             all("fidelity, top 10 %", fidelity(|scores| scores.top_10), "the same without 10 %"),
             all("fidelity, top 20 %", fidelity(|scores| scores.top_20), "the same without 20 %"),
-            all("map area", Some(self.area), "mean map value: what the predictor is shown"),
+            all("map area", Some(self.area), "mean map value: how much light the predictor is given"),
             masked("true area", self.true_area, "pixels inside the true masks"),
+        ]
+    }
+
+    /// The audit in the order in which it is shown; empty if it was not made.
+    pub fn audit_rows(&self) -> Vec<MetricRow> {
+        let Some(audit) = self.audit else {
+            return Vec::new();
+        };
+        let row =
+            |name, value, definition| MetricRow { name, value: Some(value), n: Some(audit.n), definition };
+        vec![
+            row("map as used", audit.as_used, AS_USED),
+            row("map cut at 0.5", audit.cut_at_half, CUT_AT_HALF),
+            row("what is left out", audit.left_out, LEFT_OUT),
+            row("uniform dimming", audit.uniform_dimming, UNIFORM_DIMMING),
         ]
     }
 
@@ -156,15 +175,20 @@ impl Evaluation {
     pub fn table(&self) -> String {
         let split = if self.split.is_empty() { "evaluation" } else { self.split.as_str() };
         let mut lines = vec![format!(
-            "{split}: {} pictures, {} classes, {} invalid answers",
+            "{split}: {} images, {} classes, {} invalid predictions",
             self.n,
             self.classes.len(),
             self.invalid
         )];
-        lines.extend(self.rows().into_iter().map(|row| {
-            let n = row.n.map_or_else(|| "n unknown".to_owned(), |n| format!("n = {n}"));
-            format!("  {:<20}{}  {n:<12}{}", row.name, percent(row.value), row.definition)
-        }));
+        lines.extend(self.rows().iter().map(line));
+        let audit = self.audit_rows();
+        if !audit.is_empty() {
+            lines.push(
+                "audit: is the class still named when the predictor is given another version of the image?"
+                    .into(),
+            );
+            lines.extend(audit.iter().map(line));
+        }
         let names = self.per_class.iter().map(|row| row.class.chars().count());
         let width = names.max().unwrap_or(0).max("class".len());
         lines.push(format!(
@@ -184,6 +208,22 @@ impl Evaluation {
         lines.push(String::new());
         lines.join("\n")
     }
+}
+
+/// What the rows of an audit are, and what they mean for the map.
+const AS_USED: &str =
+    "accuracy on the image times the map; a soft map dims pixels and hides only those where it is near 0";
+const CUT_AT_HALF: &str = "accuracy with pixels shown whole (map of at least 0.5) or not at all; if it is far \
+     below the first row, the class is also read from dimmed pixels outside of the contour";
+const LEFT_OUT: &str = "accuracy on the image times 1 - map; if it is well above guessing, the class can be \
+     read from what the map leaves out as well";
+const UNIFORM_DIMMING: &str = "accuracy with every pixel times the map's mean, which selects nothing; if it is \
+     close to the first row, it matters little what the map selects";
+
+/// A measure as a line of text.
+fn line(row: &MetricRow) -> String {
+    let n = row.n.map_or_else(|| "n unknown".to_owned(), |n| format!("n = {n}"));
+    format!("  {:<20}{}  {n:<12}{}", row.name, percent(row.value), row.definition)
 }
 
 /// Ten characters: a share with its unit, or a dash if there is none.
@@ -217,6 +257,13 @@ mod tests {
             balanced_accuracy: 70.0,
             pxap: Some(61.5),
             fidelity: Some(FidelityScores { top_5: 30.0, top_10: 20.0, top_20: 10.0 }),
+            audit: Some(Audit {
+                n: 3,
+                as_used: 75.0,
+                cut_at_half: 50.0,
+                left_out: 25.0,
+                uniform_dimming: 12.5,
+            }),
             area: 21.0,
             classes: vec!["straße".into(), "b".into()],
             per_class: vec![
@@ -245,6 +292,7 @@ mod tests {
             "auc_iou",
             "iou50",
             "fidelity",
+            "audit",
             "area",
             "split",
             "true_area",
@@ -257,15 +305,76 @@ mod tests {
         assert_eq!(keys, expected);
         assert_eq!(value["fidelity"]["5"], 30.0);
         assert_eq!(value["fidelity"]["20"], 10.0);
+        assert_eq!(value["audit"]["n"], 3);
+        assert_eq!(value["audit"]["as_used"], 75.0);
+        assert_eq!(value["audit"]["cut_at_half"], 50.0);
+        assert_eq!(value["audit"]["left_out"], 25.0);
+        assert_eq!(value["audit"]["uniform_dimming"], 12.5);
         assert!(value["noisy_accuracy"].is_null());
         let back: Evaluation = serde_json::from_str(&json).unwrap();
         assert_eq!(back, Evaluation { with_mask: None, ..evaluation() });
     }
 
     #[test]
-    fn the_table_names_units_and_numbers_of_pictures() {
+    fn json_without_split_and_audit_can_still_be_read() {
+        let mut value = serde_json::to_value(evaluation()).unwrap();
+        for key in ["split", "audit"] {
+            value.as_object_mut().unwrap().remove(key);
+        }
+        let back: Evaluation = serde_json::from_value(value).unwrap();
+        assert_eq!((back.split.as_str(), back.audit, back.n), ("", None, 4));
+    }
+
+    #[test]
+    fn every_row_has_its_own_value_and_its_number_of_images() {
+        let found = Evaluation {
+            noisy_accuracy: Some(1.0),
+            pxap_1000: Some(2.0),
+            auc_iou: Some(3.0),
+            iou50: Some(4.0),
+            true_area: Some(5.0),
+            ..evaluation()
+        };
+        let rows: Vec<_> = found.rows().into_iter().map(|row| (row.name, row.value, row.n)).collect();
+        let expected = [
+            ("accuracy", 75.0, 4),
+            ("balanced accuracy", 70.0, 4),
+            ("noisy accuracy", 1.0, 4),
+            ("PxAP", 61.5, 3),
+            ("PxAP (1,000)", 2.0, 3),
+            ("AUC-IoU", 3.0, 3),
+            ("IoU at 0.5", 4.0, 3),
+            ("fidelity, top 5 %", 30.0, 4),
+            ("fidelity, top 10 %", 20.0, 4),
+            ("fidelity, top 20 %", 10.0, 4),
+            ("map area", 21.0, 4),
+            ("true area", 5.0, 3),
+        ];
+        assert_eq!(rows, expected.map(|(name, value, n)| (name, Some(value), Some(n))));
+        let audit: Vec<_> = found.audit_rows().into_iter().map(|row| (row.name, row.value, row.n)).collect();
+        let expected = [
+            ("map as used", 75.0),
+            ("map cut at 0.5", 50.0),
+            ("what is left out", 25.0),
+            ("uniform dimming", 12.5),
+        ];
+        assert_eq!(audit, expected.map(|(name, value)| (name, Some(value), Some(3))));
+    }
+
+    #[test]
+    fn the_table_holds_the_audit_only_if_it_was_made() {
         let table = evaluation().table();
-        assert!(table.starts_with("val: 4 pictures, 2 classes, 0 invalid answers\n"));
+        let cut = table.lines().find(|line| line.trim_start().starts_with("map cut at 0.5")).unwrap();
+        assert!(cut.contains("50.0 %") && cut.contains("n = 3"), "{cut}");
+        let without = Evaluation { audit: None, ..evaluation() };
+        assert!(table.contains("\naudit: ") && !without.table().contains("audit"));
+        assert!(without.audit_rows().is_empty());
+    }
+
+    #[test]
+    fn the_table_names_units_and_numbers_of_images() {
+        let table = evaluation().table();
+        assert!(table.starts_with("val: 4 images, 2 classes, 0 invalid predictions\n"));
         let pxap = table.lines().find(|line| line.trim_start().starts_with("PxAP ")).unwrap();
         assert!(pxap.contains("61.5 %") && pxap.contains("n = 3"), "{pxap}");
         let ends: Vec<usize> = table.lines().rev().take(3).map(|line| line.chars().count()).collect();

@@ -1,22 +1,22 @@
-//! Counting towards shares and means.
+//! Counting towards ratios and means.
 
-/// How many of `n` pictures were right.
+/// How many of `n` images were right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Share {
-    /// Pictures that were right.
+pub struct Ratio {
+    /// Images that were right.
     pub right: usize,
-    /// Pictures looked at.
+    /// Images looked at.
     pub n: usize,
 }
 
-impl Share {
-    /// Counts one picture.
+impl Ratio {
+    /// Counts one image.
     pub fn add(&mut self, right: bool) {
         self.right += usize::from(right);
         self.n += 1;
     }
 
-    /// The share in percent; `None` if nothing was counted.
+    /// The ratio in percent; `None` if nothing was counted.
     pub fn percent(self) -> Option<f64> {
         (self.n > 0).then(|| 100.0 * self.right as f64 / self.n as f64)
     }
@@ -47,19 +47,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_counted_has_no_share() {
-        assert_eq!(Share::default().percent(), None);
+    fn nothing_counted_has_no_ratio() {
+        assert_eq!(Ratio::default().percent(), None);
         assert_eq!(Mean::default().percent(), None);
     }
 
     #[test]
-    fn shares_and_means_are_in_percent() {
-        let mut share = Share::default();
+    fn ratios_and_means_are_in_percent() {
+        let mut ratio = Ratio::default();
         let mut mean = Mean::default();
         for value in [0.25, 0.5, 0.0, 0.25] {
-            share.add(value > 0.0);
+            ratio.add(value > 0.0);
             mean.add(value);
         }
-        assert_eq!((share.percent(), mean.percent()), (Some(75.0), Some(25.0)));
+        assert_eq!(ratio, Ratio { right: 3, n: 4 });
+        assert_eq!((ratio.percent(), mean.percent()), (Some(75.0), Some(25.0)));
+    }
+
+    #[test]
+    fn one_image_is_enough_for_a_value_and_nothing_right_is_zero() {
+        let mut ratio = Ratio::default();
+        ratio.add(false);
+        assert_eq!(ratio.percent(), Some(0.0));
+        let mut mean = Mean::default();
+        mean.add(-0.5);
+        assert_eq!(mean.percent(), Some(-50.0));
     }
 }

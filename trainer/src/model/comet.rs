@@ -37,14 +37,19 @@ impl Preset {
     }
 }
 
+/// A name that is not that of a preset.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown preset '{0}'; there are full and small")]
+pub struct UnknownPreset(String);
+
 impl std::str::FromStr for Preset {
-    type Err = String;
+    type Err = UnknownPreset;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
             "full" => Ok(Self::Full),
             "small" => Ok(Self::Small),
-            _ => Err(format!("unknown preset '{name}'; there are full and small")),
+            _ => Err(UnknownPreset(name.to_owned())),
         }
     }
 }
@@ -88,13 +93,13 @@ impl CometConfig {
 pub struct Comet {
     /// `S`: draws the map.
     pub selector: LrAspp,
-    /// `f_P`: sees the masked picture only.
+    /// `f_P`: sees the masked image only.
     pub predictor: ResNet18,
 }
 
 impl Comet {
     /// `[batch, 3, height, width]`, normalised, to the map `[batch, 1, height, width]` and the logits
-    /// `[batch, classes]` of the masked picture. The fill `q` is the mean pixel: 0 after normalisation.
+    /// `[batch, classes]` of the masked image. The fill `q` is the mean pixel: 0 after normalisation.
     pub fn forward(&self, x: Tensor<4>) -> (Tensor<4>, Tensor<2>) {
         let mask = self.selector.forward(x.clone());
         let logits = self.predictor.forward(x * mask.clone());

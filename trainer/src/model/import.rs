@@ -15,7 +15,7 @@ use super::resnet::ResNet18;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The suffix says neither.
+    /// The suffix is that of no known format.
     #[error("{0}: weights are read from .pth, .pt and .safetensors files")]
     UnknownFormat(PathBuf),
     /// The file could not be read as what its suffix says.
@@ -23,7 +23,7 @@ pub enum ImportError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// The reader's words.
+        /// The reader's message.
         fault: String,
     },
     /// Tensors are missing or have another shape.

@@ -8,7 +8,7 @@ mod mobilenet_v3;
 mod resnet;
 
 pub use blocks::{ConvBn, SqueezeExcitation};
-pub use comet::{Comet, CometConfig, Preset};
+pub use comet::{Comet, CometConfig, Preset, UnknownPreset};
 pub use import::{ImportError, import_classifier, import_selector};
 pub use lraspp::{LrAspp, LrAsppConfig, LrAsppHead};
 pub use mobilenet_v3::{Backbone, InvertedResidual, MobileNetV3};

@@ -1,9 +1,10 @@
-//! Bias correction (Nagel et al., 2019): rounding the weights shifts a layer's mean output; the bias takes it back.
+//! Bias correction (Nagel et al., 2019): rounding the weights shifts a layer's mean output; the bias compensates for it.
+
+use comet_onnx::TensorValues;
 
 use super::weights::IntegerLayer;
-use crate::export::TensorValues;
 
-/// The bias that makes up for `layer`'s rounded weights, given the mean of each input channel.
+/// The bias that compensates for `layer`'s rounded weights, given the mean of each input channel.
 ///
 /// `weight` is `[out, in / groups, ...]`. Padding is taken as if it had the channel's mean: a small error at
 /// the border, which is why the means are those of the inside.
@@ -53,5 +54,38 @@ mod tests {
             let rounded = output(layer.real(channel, 2).collect(), corrected[channel]);
             assert!((float - rounded).abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn each_group_is_corrected_by_the_means_of_its_own_inputs() {
+        // Two groups with two outputs each, and two inputs with two taps: every weight is rounded by a tenth of a step.
+        let weight = TensorValues { dims: vec![4, 2, 1, 2], values: vec![1.1; 16] };
+        let layer = IntegerLayer {
+            weights: vec![1; 16],
+            scales: vec![1.0; 4],
+            bias: vec![0; 4],
+            bias_scales: vec![1.0; 4],
+        };
+        let means = [1.0, 2.0, 10.0, 20.0];
+        let corrected = corrected_bias(&weight, &[5.0, 0.0, 0.0, -5.0], &layer, &means, 2);
+        // 0.1 is missing for each tap of each input: 2 * (1 + 2) * 0.1, and 2 * (10 + 20) * 0.1.
+        for (found, expected) in corrected.iter().zip([5.6, 0.6, 6.0, 1.0]) {
+            assert!((found - expected).abs() < 1e-4, "{corrected:?}");
+        }
+        assert_eq!(corrected.len(), 4);
+        // In one group of four inputs, every output reads all of them.
+        let weight = TensorValues { dims: vec![2, 4, 1, 1], values: vec![1.1; 8] };
+        let corrected = corrected_bias(&weight, &[0.0, 1.0], &layer, &means, 1);
+        for (found, expected) in corrected.iter().zip([3.3, 4.3]) {
+            assert!((found - expected).abs() < 1e-4, "{corrected:?}");
+        }
+    }
+
+    #[test]
+    fn weights_that_are_exact_leave_the_bias_as_it_is() {
+        let weight = TensorValues { dims: vec![1, 2, 1, 1], values: vec![127.0, -64.0] };
+        let layer = IntegerLayer::round(&weight, &[2.5], 0.5);
+        assert_eq!(corrected_bias(&weight, &[2.5], &layer, &[3.0, 4.0], 1), [2.5]);
+        assert_eq!(corrected_bias(&weight, &[], &layer, &[3.0, 4.0], 1), [0.0], "a layer without a bias");
     }
 }

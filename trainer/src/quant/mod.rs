@@ -1,4 +1,4 @@
-//! Static int8 quantization: measure ranges, round weights, correct biases, write QDQ, and hold the gate.
+//! Static int8 quantization: measure ranges, round weights, correct biases, write QDQ, and apply the gate.
 //!
 //! Activations are unsigned 8-bit with one scale and zero point a value; weights signed 8-bit, symmetric, one
 //! scale an output channel; biases 32-bit with the product of both scales. The last layers of the map and the
@@ -6,6 +6,9 @@
 //! predictor is; neither changes a bit of the other.
 
 mod correct;
+mod error;
+#[cfg(test)]
+mod fixture;
 mod gate;
 mod insert;
 mod observe;
@@ -13,29 +16,12 @@ mod range;
 mod scheme;
 mod weights;
 
+pub use error::QuantError;
 pub use gate::{detector_agreement, measure};
 pub use insert::quantize;
 pub use observe::{Observations, observe};
-pub use range::{Method, QuantRange};
+pub use range::{Method, MethodError, QuantRange};
 pub use scheme::Scheme;
-
-/// Why a graph could not be quantized.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum QuantError {
-    /// There is nothing to measure ranges on.
-    #[error("there are no calibration pictures")]
-    NoPictures,
-    /// The graph has a form that is not understood.
-    #[error("the graph cannot be quantized: {0}")]
-    Graph(String),
-    /// The engine could not run the graph for measuring.
-    #[error("the ranges cannot be measured ({0})")]
-    Engine(String),
-    /// A value took no finite number during calibration.
-    #[error("the value '{0}' is not finite during calibration: the weights have diverged")]
-    NotFinite(String),
-}
 
 #[cfg(test)]
 mod tests;

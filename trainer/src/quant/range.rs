@@ -15,15 +15,20 @@ pub enum Method {
     Mse,
 }
 
+/// A name that is not one of a [`Method`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown method '{0}'; there are minmax, percentile and mse")]
+pub struct MethodError(String);
+
 impl std::str::FromStr for Method {
-    type Err = String;
+    type Err = MethodError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
             "minmax" => Ok(Self::MinMax),
             "percentile" => Ok(Self::Percentile),
             "mse" => Ok(Self::Mse),
-            _ => Err(format!("unknown method '{name}'; there are minmax, percentile and mse")),
+            _ => Err(MethodError(name.to_owned())),
         }
     }
 }
@@ -161,6 +166,86 @@ mod tests {
             assert!(range.scale > 0.0);
         }
         assert_eq!(QuantRange::covering(0.0, 255.0), QuantRange { scale: 1.0, zero_point: 0 });
+        assert_eq!(QuantRange::covering(-255.0, -3.0), QuantRange { scale: 1.0, zero_point: 255 });
+        assert_eq!(QuantRange::covering(3.0, 255.0), QuantRange { scale: 1.0, zero_point: 0 });
+        assert_eq!(QuantRange::covering(-55.0, 200.0), QuantRange { scale: 1.0, zero_point: 55 });
+        assert_eq!(QuantRange::covering(0.0, 0.0).scale, SMALLEST / 255.0);
+    }
+
+    #[test]
+    fn values_are_rounded_to_even_steps_and_clipped_at_both_ends() {
+        let range = QuantRange { scale: 0.5, zero_point: 10 };
+        let pairs =
+            [(0.2, 0.0), (0.3, 0.5), (0.25, 0.0), (0.75, 1.0), (-1.1, -1.0), (-9.0, -5.0), (999.0, 122.5)];
+        for (value, expected) in pairs {
+            assert_eq!(range.round_trip(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn methods_are_known_by_their_names() {
+        for (name, method) in
+            [("minmax", Method::MinMax), ("percentile", Method::Percentile), ("mse", Method::Mse)]
+        {
+            assert_eq!(name.parse::<Method>(), Ok(method));
+        }
+        let refused = "MSE".parse::<Method>().unwrap_err().to_string();
+        assert_eq!(refused, "unknown method 'MSE'; there are minmax, percentile and mse");
+    }
+
+    #[test]
+    fn the_highest_value_belongs_to_the_last_bin() {
+        let mut histogram = Histogram::new(-2.0, 2.0, 4);
+        histogram.add(&[-2.0, -1.1, -1.0, 0.0, 0.9, 1.0, 1.9, 2.0]);
+        assert_eq!(histogram.counts, [2, 1, 2, 3]);
+        assert_eq!((histogram.centre(0), histogram.centre(3)), (-1.5, 1.5));
+        histogram.add(&[1.5]);
+        assert_eq!(histogram.counts, [2, 1, 2, 4], "counts are added up");
+    }
+
+    /// 20,000 values between -1 and 1, and so many at -10 and at 10.
+    fn with_outliers(below: u64, above: u64) -> Histogram {
+        let mut histogram = Histogram::new(-10.0, 10.0, 2000);
+        histogram.counts[900..1100].fill(100);
+        histogram.counts[0] = below;
+        histogram.counts[1999] = above;
+        histogram
+    }
+
+    #[test]
+    fn a_percentile_cuts_a_ten_thousandth_on_each_side_and_no_more() {
+        let width = |below, above| with_outliers(below, above).range(Method::Percentile).scale * 255.0;
+        for (below, above, expected) in
+            [(0, 0, 1.99), (2, 2, 1.99), (2, 3, 10.99), (3, 2, 10.99), (3, 3, 19.99)]
+        {
+            assert!(
+                (width(below, above) - expected).abs() < 1e-3,
+                "{below}, {above}: {}",
+                width(below, above)
+            );
+        }
+    }
+
+    #[test]
+    fn the_error_is_the_squared_distance_of_all_values_from_their_steps() {
+        let histogram = Histogram { low: 0.0, high: 2.0, counts: vec![1, 0, 3] };
+        let error = histogram.error(QuantRange { scale: 1.0, zero_point: 0 });
+        assert!((error - (1.0 + 3.0) / 9.0).abs() < 1e-6, "{error}");
+        let clipped = histogram.error(QuantRange { scale: 1.0, zero_point: 255 });
+        assert!((clipped - (1.0 + 3.0 * 25.0) / 9.0).abs() < 1e-5, "{clipped}");
+    }
+
+    #[test]
+    fn the_smallest_error_keeps_values_that_are_spread_evenly_and_clips_few_far_ones_on_either_side() {
+        let mut even = Histogram::new(0.0, 1.0, 2048);
+        even.add(&(0..10_000).map(|step| step as f32 / 9_999.0).collect::<Vec<f32>>());
+        assert_eq!(even.range(Method::Mse), QuantRange::covering(0.0, 1.0));
+        for (low, high) in [(0, 1), (1, 0)] {
+            let histogram = with_outliers(low, high);
+            let (found, all) = (histogram.range(Method::Mse), histogram.range(Method::MinMax));
+            assert!(histogram.error(found) < histogram.error(all), "{low}, {high}");
+            assert!(found.scale < all.scale, "{low}, {high}");
+        }
     }
 
     #[test]

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use comet_edge::engine::{LEFT_OUT, MASKED};
+use comet_engine::model::{LEFT_OUT, MASKED};
+use comet_onnx::GraphEditor;
 
-use super::QuantError;
-use crate::export::Graph;
+use super::error::QuantError;
 
 /// The values that are quantized, and which of them share a range.
 #[derive(Clone, Debug, Default)]
 pub struct Scheme {
     /// Names of the quantized values, the input first.
     pub values: Vec<String>,
-    /// A value whose range is that of another one: selecting or reshaping changes no number, and the detector is asked
-    /// about whole pictures too.
+    /// A value whose range is that of another one: selecting or reshaping changes no number, and the detector is given
+    /// whole images too.
     pub same_as: BTreeMap<String, String>,
     /// Values known to lie in `[0, 1]`.
     pub unit: BTreeSet<String>,
@@ -27,14 +27,14 @@ const PASSING: [&str; 2] = ["MaxPool", "Flatten"];
 
 impl Scheme {
     /// Chooses the values of a float graph as [`crate::export::float_graph`] makes it.
-    pub fn of(graph: &Graph) -> Result<Self, QuantError> {
+    pub fn of(graph: &GraphEditor) -> Result<Self, QuantError> {
         let tail = map_tail(graph);
         let mut scheme = Self { values: vec![graph.input.clone()], ..Self::default() };
         for node in &graph.nodes {
             let (Some(output), Some(input)) = (node.output.first(), node.input.first()) else {
                 continue;
             };
-            // What the map leaves is float as the map is.
+            // The complement of the map is float as the map is.
             let is_complement = node.op_type == "Sub" && node.input.iter().any(|input| input == "mask");
             if tail.contains(output) || graph.outputs.contains(output) || is_complement {
                 continue;
@@ -65,7 +65,7 @@ impl Scheme {
 }
 
 /// The values from the head's two classifiers to the map: one channel each, kept in float.
-fn map_tail(graph: &Graph) -> BTreeSet<String> {
+fn map_tail(graph: &GraphEditor) -> BTreeSet<String> {
     let mut tail = BTreeSet::new();
     let mut open = vec!["mask".to_owned()];
     while let Some(value) = open.pop() {
@@ -77,4 +77,65 @@ fn map_tail(graph: &Graph) -> BTreeSet<String> {
         }
     }
     tail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quant::fixture::{pair, with_left_out};
+    use comet_onnx::node;
+
+    fn names<'a>(values: impl IntoIterator<Item = &'a String>) -> Vec<&'a str> {
+        values.into_iter().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn values_inside_become_8_bit_and_the_maps_tail_and_the_outputs_stay_float() {
+        let scheme = Scheme::of(&pair()).unwrap();
+        let expected = ["image", "stem#relu", "pooled", MASKED, "body", "gate", "gated", "mean", "features"];
+        assert_eq!(names(&scheme.values), expected);
+        let same: Vec<_> = scheme.same_as.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        assert_eq!(same, [("features", "mean"), ("pooled", "stem#relu")]);
+        assert_eq!(names(&scheme.unit), ["gate"]);
+    }
+
+    #[test]
+    fn what_is_left_out_has_the_images_range_and_the_complement_of_the_map_stays_float() {
+        let scheme = Scheme::of(&with_left_out()).unwrap();
+        let expected = [
+            "image",
+            "stem#relu",
+            "pooled",
+            MASKED,
+            "body",
+            "gate",
+            "gated",
+            "mean",
+            "features",
+            LEFT_OUT,
+            "detector#relu",
+        ];
+        assert_eq!(names(&scheme.values), expected);
+        assert_eq!(scheme.same_as.get(LEFT_OUT).map(String::as_str), Some("image"));
+    }
+
+    #[test]
+    fn a_value_with_more_readers_than_its_relu_is_rounded_too() {
+        let mut graph = pair();
+        graph.nodes.insert(2, node("Add", &["stem", "stem#relu"], "sum", vec![]));
+        let scheme = Scheme::of(&graph).unwrap();
+        assert_eq!(names(&scheme.values)[..4], ["image", "stem", "stem#relu", "sum"]);
+    }
+
+    #[test]
+    fn an_operator_without_an_8_bit_form_and_a_graph_without_a_masked_image_are_errors() {
+        let mut graph = pair();
+        graph.nodes.insert(0, node("Softplus", &["image"], "odd", vec![]));
+        let refused = Scheme::of(&graph).unwrap_err().to_string();
+        assert!(refused.contains("'odd'") && refused.contains("Softplus"), "{refused}");
+        let mut graph = pair();
+        graph.rename(MASKED, "other");
+        let refused = Scheme::of(&graph).unwrap_err().to_string();
+        assert!(refused.contains(MASKED), "{refused}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Weights as signed 8-bit integers with one scale an output channel.
 
-use crate::export::TensorValues;
+use comet_onnx::TensorValues;
 
 /// The largest 32-bit bias in use: half of what fits, so that sums have room.
 const LARGEST_BIAS: f64 = (1u32 << 30) as f64;
@@ -83,5 +83,45 @@ mod tests {
         assert!((bias - 3.0).abs() < 1e-4, "{bias}");
         let zero = TensorValues { dims: vec![1, 1, 1, 1], values: vec![0.0] };
         assert!(IntegerLayer::round(&zero, &[0.0], 1e-3).scales[0] > 0.0);
+    }
+
+    #[test]
+    fn weights_are_symmetric_and_rounded_to_the_nearest_even_step() {
+        let weight = TensorValues { dims: vec![1, 6], values: vec![127.0, -127.0, 2.5, 3.5, -0.4, -0.6] };
+        let layer = IntegerLayer::round(&weight, &[0.0], 1.0);
+        assert_eq!((layer.scales[0], layer.weights.as_slice()), (1.0, [127, -127, 2, 4, 0, -1].as_slice()));
+        assert_eq!(round_weight(-9.0, 0.01), -127, "never -128");
+        assert_eq!(round_weight(9.0, 0.01), 127);
+    }
+
+    #[test]
+    fn a_bias_is_in_units_of_both_scales() {
+        let weight = TensorValues { dims: vec![2, 1], values: vec![127.0, 254.0] };
+        let layer = IntegerLayer::round(&weight, &[10.0, -10.0], 0.25);
+        assert_eq!((layer.scales, layer.bias_scales), (vec![1.0, 2.0], vec![0.25, 0.5]));
+        assert_eq!(layer.bias, [40, -20]);
+        let without = IntegerLayer::round(&weight, &[], 0.25);
+        assert_eq!(without.bias, [0, 0]);
+    }
+
+    #[test]
+    fn the_scale_is_that_of_the_weights_unless_the_bias_would_not_fit() {
+        assert_eq!(channel_scale(&[-1.27, 0.5], 100.0, 0.1), 0.01);
+        let scale = channel_scale(&[1e-9], -4.0, 0.5);
+        assert_eq!(scale, (8.0 / LARGEST_BIAS) as f32);
+        assert_eq!(channel_scale(&[], 0.0, 0.5), 1e-12);
+    }
+
+    #[test]
+    fn a_channels_weights_are_given_back_as_real_numbers() {
+        let layer = IntegerLayer {
+            weights: vec![1, 2, 3, -4],
+            scales: vec![0.5, 2.0],
+            bias: Vec::new(),
+            bias_scales: Vec::new(),
+        };
+        assert_eq!(layer.real(0, 2).collect::<Vec<f32>>(), [0.5, 1.0]);
+        assert_eq!(layer.real(1, 2).collect::<Vec<f32>>(), [6.0, -8.0]);
+        assert_eq!(layer.real(2, 2).count(), 0, "there is no such channel");
     }
 }

@@ -18,7 +18,7 @@ impl Axis {
     pub(super) fn around(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         let mut whole = true;
-        // Beyond this a difference of two values is no longer finite or means nothing in a picture.
+        // Beyond this a difference of two values is no longer finite or means nothing in an image.
         for value in values.filter(|value| value.abs() < 1e100) {
             (low, high) = (low.min(value), high.max(value));
             whole &= value.fract() == 0.0;

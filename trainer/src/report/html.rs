@@ -6,15 +6,15 @@ use base64::engine::general_purpose::STANDARD;
 use super::curves::precision_recall_panel;
 use super::escape::escape;
 use super::plot::curves_svg;
-use super::tables::{class_table, confusion_table, facts_table, metrics_table, sample_table};
+use super::tables::{audit_table, class_table, confusion_table, example_table, facts_table, metrics_table};
 use crate::metrics::Evaluation;
 
 const STYLE: &str = include_str!("page.css");
 
 /// A self-contained HTML page, for light and dark screens.
 ///
-/// `facts` are rows about the model (name, value), `sheet_png` the bytes of the samples' contact sheet (none
-/// if empty), `curves` the SVG of the training run. All text is escaped; pictures are embedded as such, so
+/// `facts` are rows about the model (name, value), `sheet_png` the bytes of the examples' contact sheet (none
+/// if empty), `curves` the SVG of the training run. All text is escaped; images are embedded as such, so
 /// that nothing in them can run, and the page forbids itself to load anything.
 pub fn evaluation_html(
     evaluation: &Evaluation,
@@ -26,20 +26,21 @@ pub fn evaluation_html(
     let title = escape(title);
     let body = [
         summary(evaluation),
+        section("Does the map select?", AUDIT, evaluation.audit.is_some().then(|| audit_table(evaluation))),
         section("Model", "", (!facts.is_empty()).then(|| facts_table(facts))),
         section(
             "Classes",
-            "A dash: the class does not occur, or no picture was given it.",
+            "A dash: the class does not occur, or was never predicted.",
             (!evaluation.per_class.is_empty()).then(|| class_table(evaluation)),
         ),
         section(
             "Confusion",
-            "Number of pictures by true class (row) and predicted class (column), tinted by the share of the row. \
-             Pictures with an invalid answer are in no column.",
+            "Number of images by true class (row) and predicted class (column), tinted by the share of the row. \
+             Images with an invalid prediction are in no column.",
             (!evaluation.confusion.is_empty()).then(|| confusion_table(evaluation)),
         ),
         section("Localisation", "", localisation(evaluation)),
-        section("Samples", SAMPLES, samples(evaluation, sheet_png)),
+        section("Examples", EXAMPLES, examples(evaluation, sheet_png)),
         section("Training", "", curves.map(|svg| svg_figure(svg, "Curves of the training run"))),
     ];
     format!(
@@ -52,7 +53,11 @@ pub fn evaluation_html(
     )
 }
 
-const SAMPLES: &str = "Each entry shows the picture with the outline of the map at 0.5 (white) and of the true \
+const AUDIT: &str = "The predictor is given other versions of the masked image and must name the class again. \
+     The rows are to be compared with each other: the first is what the model does, the last selects nothing \
+     at all. Images without a valid map are left out.";
+
+const EXAMPLES: &str = "Each entry shows the image with the outline of the map at 0.5 (white) and of the true \
                        mask (magenta, if there is one), the map in viridis from 0 (dark) to 1 (bright), and what \
                        the predictor saw, hidden parts in grey. Green frame: the class is right; red: wrong.";
 
@@ -63,7 +68,7 @@ fn summary(evaluation: &Evaluation) -> String {
     };
     let with_mask = evaluation.with_mask.map(|n| format!(", {n} of them with a true mask"));
     format!(
-        "<p>{} pictures{split}{}; {} classes; {} invalid answers (a map or a logit that is no number).</p>\n{}",
+        "<p>{} images{split}{}; {} classes; {} invalid predictions (a map or a logit that is not a number).</p>\n{}",
         evaluation.n,
         with_mask.unwrap_or_default(),
         evaluation.classes.len(),
@@ -86,23 +91,23 @@ fn localisation(evaluation: &Evaluation) -> Option<String> {
         return None;
     }
     let svg = curves_svg(&[precision_recall_panel(&evaluation.curve)]);
-    Some(svg_figure(&svg, "Precision of the pixels over their recall, pooled over all pictures with a mask"))
+    Some(svg_figure(&svg, "Precision of the pixels over their recall, pooled over all images with a mask"))
 }
 
-fn samples(evaluation: &Evaluation, sheet_png: &[u8]) -> Option<String> {
+fn examples(evaluation: &Evaluation, sheet_png: &[u8]) -> Option<String> {
     if sheet_png.is_empty() {
         return None;
     }
-    let list = if evaluation.samples.is_empty() {
+    let list = if evaluation.examples.is_empty() {
         String::new()
     } else {
-        let table = sample_table(evaluation);
+        let table = example_table(evaluation);
         format!("<details><summary>The entries, row by row</summary>\n{table}</details>\n")
     };
-    Some(figure("image/png", sheet_png, "Contact sheet of pictures, maps and masked pictures") + &list)
+    Some(figure("image/png", sheet_png, "Contact sheet of images, maps and masked images") + &list)
 }
 
-/// An SVG as a picture: its styles stay its own and it cannot run anything.
+/// An SVG as an image: its styles stay its own and it cannot run anything.
 fn svg_figure(svg: &str, words: &str) -> String {
     figure("image/svg+xml", svg.as_bytes(), words)
 }
@@ -116,9 +121,9 @@ fn figure(media_type: &str, bytes: &[u8], words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{ClassRow, CurvePoint, Sample};
+    use crate::metrics::{Audit, ClassRow, CurvePoint, Example};
     use crate::report::well_formed::assert_well_formed;
-    use comet_edge::image::Mask;
+    use comet_engine::image::Mask;
 
     fn evaluation() -> Evaluation {
         let classes: Vec<String> = vec!["<b>&".into(), "\"plain\"".into()];
@@ -131,8 +136,8 @@ mod tests {
             classes,
             confusion: vec![vec![2, 0], vec![1, 1]],
             curve: vec![CurvePoint { threshold: 0.0, precision: 0.2, recall: 1.0 }],
-            samples: vec![Sample {
-                picture: 3,
+            examples: vec![Example {
+                image: 3,
                 mask: Mask::new(1, 1, vec![0.5]).unwrap(),
                 logits: vec![1.0, 0.0],
                 label: 1,
@@ -154,7 +159,7 @@ mod tests {
         assert!(page.contains("&lt;b&gt;&amp;") && page.contains("T &lt;script&gt;"));
         assert_eq!(page.matches("<img").count(), 3);
         assert!(page.contains("data:image/png;base64,AQID\""));
-        assert!(page.contains("no valid answer"));
+        assert!(page.contains("no valid prediction"));
     }
 
     #[test]
@@ -169,8 +174,27 @@ mod tests {
     fn parts_without_content_are_left_out() {
         let page = evaluation_html(&Evaluation::default(), "t", &[], &[], None);
         assert_well_formed(&page);
-        for heading in ["Model", "Confusion", "Samples", "Training", "Localisation"] {
+        for heading in ["Does the map", "Model", "Confusion", "Examples", "Training", "Localisation"] {
             assert!(!page.contains(&format!("<h2>{heading}")), "{heading}");
+        }
+    }
+
+    #[test]
+    fn the_audit_is_shown_with_its_number_of_images_and_its_meaning() {
+        let audit = Audit { n: 3, as_used: 83.2, cut_at_half: 70.4, left_out: 31.1, uniform_dimming: 50.6 };
+        let page = evaluation_html(&Evaluation { audit: Some(audit), ..evaluation() }, "t", &[], &[], None);
+        assert_well_formed(&page);
+        let rows: Vec<&str> = page.lines().filter(|line| line.contains("<td>3</td>")).collect();
+        let expected = [
+            ("map as used", "83.2"),
+            ("map cut at 0.5", "70.4"),
+            ("what is left out", "31.1"),
+            ("uniform dimming", "50.6"),
+        ];
+        assert_eq!(rows.len(), expected.len(), "{rows:?}");
+        for (row, (name, value)) in rows.into_iter().zip(expected) {
+            assert!(row.contains(name) && row.contains(&format!("<td>{value}</td>")), "{row}");
+            assert!(row.contains("accuracy"), "what it means: {row}");
         }
     }
 

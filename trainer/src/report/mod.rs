@@ -5,15 +5,15 @@ mod curves;
 mod escape;
 mod html;
 mod plot;
-mod record;
 mod sheet;
 mod tables;
+mod training;
 #[cfg(test)]
 mod well_formed;
 
-pub use curves::{precision_recall_panel, training_panels};
+pub use curves::precision_recall_panel;
 pub use escape::escape;
 pub use html::evaluation_html;
 pub use plot::{Panel, Series, Target, curves_svg};
-pub use record::{EpochRecord, Phase, ValidationRecord, read_records};
 pub use sheet::{SheetEntry, contact_sheet, evaluation_sheet, png_bytes};
+pub use training::training_panels;

@@ -27,7 +27,7 @@ const DOTTED: usize = 40;
 pub struct Series {
     /// Its name in the legend.
     pub name: String,
-    /// `(x, y)` in the order of drawing. The line is interrupted at values that are no finite numbers.
+    /// `(x, y)` in the order of drawing. The line is interrupted at values that are not finite numbers.
     pub points: Vec<(f64, f64)>,
 }
 

@@ -1,12 +1,12 @@
-//! Contact sheets: many pictures with their maps at a glance.
+//! Contact sheets: many images with their maps at a glance.
 
 use std::io::Cursor;
 
-use comet_edge::image::{Colormap, Mask};
+use comet_engine::image::{Colormap, Mask};
 use image::imageops::{self, FilterType};
 use image::{GrayImage, ImageBuffer, ImageFormat, Pixel, Rgb, RgbImage};
 
-use crate::data::Picture;
+use crate::data::Sample;
 use crate::metrics::Evaluation;
 
 /// Room around entries, between the panels of an entry, and width of the frame, in pixels.
@@ -32,9 +32,9 @@ const GRAY: u8 = 128;
 /// What one entry of a sheet shows.
 #[derive(Clone, Copy, Debug)]
 pub struct SheetEntry<'a> {
-    /// The picture.
-    pub picture: &'a RgbImage,
-    /// Its map.
+    /// The image.
+    pub image: &'a RgbImage,
+    /// Its attribution map.
     pub mask: &'a Mask,
     /// Where the class is decided (255), if that is known.
     pub truth: Option<&'a GrayImage>,
@@ -42,9 +42,9 @@ pub struct SheetEntry<'a> {
     pub right: bool,
 }
 
-/// Draws entries row by row. Each shows, side by side and `cell_pixels` wide and high: the picture with the
-/// map's 0.5 contour in white and the true outline in magenta; the map in viridis; and the picture as the
-/// predictor saw it, `S(x) * x` with mid grey for what is hidden. Small pictures are enlarged.
+/// Draws entries row by row. Each shows, side by side and `cell_pixels` wide and high: the image with the
+/// map's 0.5 contour in white and the true outline in magenta; the map in viridis; and the image as the
+/// predictor saw it, `S(x) * x` with mid grey for what is hidden. Small images are enlarged.
 pub fn contact_sheet(entries: &[SheetEntry<'_>], columns: usize, cell_pixels: u32) -> RgbImage {
     let entries = entries.get(..MAX_ENTRIES).unwrap_or(entries);
     let cell = cell_pixels.clamp(CELL.0, CELL.1);
@@ -73,42 +73,42 @@ pub fn contact_sheet(entries: &[SheetEntry<'_>], columns: usize, cell_pixels: u3
     sheet
 }
 
-/// The sheet of an evaluation's samples. `pictures` are the ones that were evaluated.
+/// The sheet of an evaluation's examples. `samples` are the ones that were evaluated.
 pub fn evaluation_sheet(
     evaluation: &Evaluation,
-    pictures: &[Picture],
+    samples: &[Sample],
     columns: usize,
     cell_pixels: u32,
 ) -> RgbImage {
-    let entries = evaluation.samples.iter().filter_map(|sample| {
-        let picture = pictures.get(sample.picture)?;
+    let entries = evaluation.examples.iter().filter_map(|example| {
+        let sample = samples.get(example.image)?;
         Some(SheetEntry {
-            picture: &picture.image,
-            mask: &sample.mask,
-            truth: picture.mask.as_ref(),
-            right: sample.predicted == Some(sample.label),
+            image: &sample.image,
+            mask: &example.mask,
+            truth: sample.mask.as_ref(),
+            right: example.predicted == Some(example.label),
         })
     });
     contact_sheet(&entries.collect::<Vec<_>>(), columns, cell_pixels)
 }
 
-/// A picture as the bytes of a PNG file.
-pub fn png_bytes(picture: &RgbImage) -> Result<Vec<u8>, image::ImageError> {
+/// An image as the bytes of a PNG file.
+pub fn png_bytes(image: &RgbImage) -> Result<Vec<u8>, image::ImageError> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png)?;
+    image.write_to(&mut bytes, ImageFormat::Png)?;
     Ok(bytes.into_inner())
 }
 
-/// Picture with outlines, map, and masked-in picture, none larger than `cell` pixels.
+/// Image with outlines, map, and masked-in image, none larger than `cell` pixels.
 fn panels(entry: &SheetEntry<'_>, cell: u32) -> Vec<RgbImage> {
-    let Some(size) = fitted(entry.picture.dimensions(), cell) else {
+    let Some(size) = fitted(entry.image.dimensions(), cell) else {
         return Vec::new();
     };
-    let picture = scaled(entry.picture, size);
+    let image = scaled(entry.image, size);
     let map = scaled(&entry.mask.to_gray8(), size);
     let table = Colormap::Viridis.table();
     let mut coloured = RgbImage::new(size.0, size.1);
-    let mut shown = picture.clone();
+    let mut shown = image.clone();
     for ((colour, seen), level) in coloured.pixels_mut().zip(shown.pixels_mut()).zip(map.pixels()) {
         let [level] = level.0;
         if let Some(&entry) = table.get(usize::from(level)) {
@@ -116,7 +116,7 @@ fn panels(entry: &SheetEntry<'_>, cell: u32) -> Vec<RgbImage> {
         }
         seen.0 = seen.0.map(|byte| blend(byte, GRAY, level));
     }
-    let mut outlined = picture;
+    let mut outlined = image;
     // The truth is drawn just outside its region and the contour just inside, so that a perfect map does not
     // hide the truth.
     if let Some(truth) = entry.truth {
@@ -127,7 +127,7 @@ fn panels(entry: &SheetEntry<'_>, cell: u32) -> Vec<RgbImage> {
     vec![outlined, coloured, shown]
 }
 
-/// The largest size of the picture's shape that fits into a square; `None` for a picture without pixels.
+/// The largest size of the image's shape that fits into a square; `None` for an image without pixels.
 fn fitted((width, height): (u32, u32), cell: u32) -> Option<(u32, u32)> {
     let longest = width.max(height);
     if width == 0 || height == 0 {
@@ -140,15 +140,15 @@ fn fitted((width, height): (u32, u32), cell: u32) -> Option<(u32, u32)> {
     Some((side(width), side(height)))
 }
 
-/// Pixels stay visible as squares when a picture is enlarged; when it shrinks they are averaged.
-fn scaled<P>(picture: &ImageBuffer<P, Vec<u8>>, size: (u32, u32)) -> ImageBuffer<P, Vec<u8>>
+/// Pixels stay visible as squares when an image is enlarged; when it shrinks they are averaged.
+fn scaled<P>(image: &ImageBuffer<P, Vec<u8>>, size: (u32, u32)) -> ImageBuffer<P, Vec<u8>>
 where
     P: Pixel<Subpixel = u8> + 'static,
 {
-    if size.0 >= picture.width() && size.1 >= picture.height() {
-        return imageops::resize(picture, size.0, size.1, FilterType::Nearest);
+    if size.0 >= image.width() && size.1 >= image.height() {
+        return imageops::resize(image, size.0, size.1, FilterType::Nearest);
     }
-    comet_edge::image::resize(picture, (0, 0, picture.width(), picture.height()), size)
+    comet_engine::image::resize(image, (0, 0, image.width(), image.height()), size)
 }
 
 /// `weight` / 255 of `above`, the rest of `below`.
@@ -162,16 +162,16 @@ fn is_high(map: &GrayImage, x: u32, y: u32) -> bool {
 }
 
 /// Colours the pixels on one side of a region's border: its own outermost ones, or their neighbours outside.
-fn draw_border(picture: &mut RgbImage, region: impl Fn(u32, u32) -> bool, inside: bool, colour: Rgb<u8>) {
-    let (width, height) = picture.dimensions();
-    for (x, y, pixel) in picture.enumerate_pixels_mut() {
+fn draw_border(image: &mut RgbImage, region: impl Fn(u32, u32) -> bool, inside: bool, colour: Rgb<u8>) {
+    let (width, height) = image.dimensions();
+    for (x, y, pixel) in image.enumerate_pixels_mut() {
         let neighbours = [
             (x.checked_sub(1), Some(y)),
             (Some(x + 1).filter(|&x| x < width), Some(y)),
             (Some(x), y.checked_sub(1)),
             (Some(x), Some(y + 1).filter(|&y| y < height)),
         ];
-        // Nothing is known beyond the picture's edge: no border is drawn along it.
+        // Nothing is known beyond the image's edge: no border is drawn along it.
         let mut neighbours = neighbours.into_iter().filter_map(|(x, y)| x.zip(y));
         if region(x, y) == inside && neighbours.any(|(x, y)| region(x, y) != inside) {
             *pixel = colour;
@@ -182,6 +182,7 @@ fn draw_border(picture: &mut RgbImage, region: impl Fn(u32, u32) -> bool, inside
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Example;
     use image::Luma;
 
     fn mask(side: u32) -> Mask {
@@ -191,9 +192,9 @@ mod tests {
 
     #[test]
     fn the_sheet_holds_rows_and_columns_of_three_panels() {
-        let picture = RgbImage::from_pixel(8, 8, Rgb([200, 0, 0]));
+        let image = RgbImage::from_pixel(8, 8, Rgb([200, 0, 0]));
         let mask = mask(8);
-        let entry = SheetEntry { picture: &picture, mask: &mask, truth: None, right: true };
+        let entry = SheetEntry { image: &image, mask: &mask, truth: None, right: true };
         let (width, height) = (3 * 96 + 2 * GAP + 2 * FRAME, 96 + 2 * FRAME);
         let sheet = contact_sheet(&[entry; 5], 2, 96);
         let expected = (MARGIN + 2 * (width + MARGIN), MARGIN + 3 * (height + MARGIN));
@@ -204,10 +205,10 @@ mod tests {
 
     #[test]
     fn frames_contours_maps_and_hidden_parts_have_their_colours() {
-        let picture = RgbImage::from_pixel(8, 8, Rgb([200, 0, 0]));
+        let image = RgbImage::from_pixel(8, 8, Rgb([200, 0, 0]));
         let truth = GrayImage::from_fn(8, 8, |_, y| Luma([if y < 4 { 255 } else { 0 }]));
         let mask = mask(8);
-        let entry = |right| SheetEntry { picture: &picture, mask: &mask, truth: Some(&truth), right };
+        let entry = |right| SheetEntry { image: &image, mask: &mask, truth: Some(&truth), right };
         let sheet = contact_sheet(&[entry(true), entry(false)], 1, 32);
         let at = |x: u32, y: u32| *sheet.get_pixel(MARGIN + FRAME + x, MARGIN + FRAME + y);
         assert_eq!(*sheet.get_pixel(MARGIN, MARGIN), RIGHT);
@@ -224,23 +225,51 @@ mod tests {
     }
 
     #[test]
-    fn large_wide_and_empty_pictures_fit_as_well() {
+    fn large_wide_and_empty_images_fit_as_well() {
         assert_eq!(fitted((224, 112), 96), Some((96, 48)));
         assert_eq!(fitted((1, 5000), 96), Some((1, 96)));
         assert_eq!(fitted((0, 4), 96), None);
         let empty = RgbImage::new(0, 0);
         let large = RgbImage::from_pixel(224, 112, Rgb([9; 3]));
         let mask = mask(8);
-        for picture in [&empty, &large] {
-            let entry = SheetEntry { picture, mask: &mask, truth: None, right: false };
+        for image in [&empty, &large] {
+            let entry = SheetEntry { image, mask: &mask, truth: None, right: false };
             assert!(contact_sheet(&[entry], 1, 96).width() > 288);
         }
     }
 
     #[test]
+    fn an_evaluations_sheet_shows_each_example_on_its_own_image() {
+        let sample = |red: u8| Sample {
+            image: RgbImage::from_pixel(8, 8, Rgb([red, 0, 0])),
+            mask: Some(GrayImage::from_pixel(8, 8, Luma([255]))),
+            class: 0,
+        };
+        let dark = Mask::new(8, 8, vec![0.0; 64]).unwrap();
+        let example = |image: usize, label: usize| Example {
+            image,
+            mask: dark.clone(),
+            logits: vec![1.0, 0.0],
+            label,
+            predicted: Some(0),
+        };
+        // The third example's image is not among the samples: it is left out.
+        let examples = vec![example(1, 0), example(0, 1), example(2, 0)];
+        let found = Evaluation { examples, ..Evaluation::default() };
+        let sheet = evaluation_sheet(&found, &[sample(40), sample(80)], 1, 16);
+        let height = 16 + 2 * FRAME;
+        assert_eq!(sheet.height(), MARGIN + 2 * (height + MARGIN));
+        let at = |x: u32, y: u32| *sheet.get_pixel(MARGIN + x, MARGIN + y);
+        assert_eq!((at(0, 0), at(0, height + MARGIN)), (RIGHT, WRONG));
+        let inside = FRAME + 8;
+        assert_eq!(at(inside, inside), Rgb([80, 0, 0]));
+        assert_eq!(at(inside, height + MARGIN + inside), Rgb([40, 0, 0]));
+    }
+
+    #[test]
     fn a_png_can_be_read_back() {
-        let picture = RgbImage::from_pixel(5, 4, Rgb([1, 2, 3]));
-        let bytes = png_bytes(&picture).unwrap();
-        assert_eq!(comet_edge::image::decode_rgb(&bytes, "sheet").unwrap(), picture);
+        let image = RgbImage::from_pixel(5, 4, Rgb([1, 2, 3]));
+        let bytes = png_bytes(&image).unwrap();
+        assert_eq!(comet_engine::image::decode_rgb(&bytes, "sheet").unwrap(), image);
     }
 }

@@ -1,14 +1,23 @@
 //! The tables of an evaluation report, as HTML.
 
 use super::escape::escape;
-use crate::metrics::Evaluation;
+use crate::metrics::{Evaluation, MetricRow};
 
 /// Strongest tint of a cell; more would make its number hard to read.
 const TINT: f64 = 0.6;
 
-/// All measures with unit, number of pictures and definition.
+/// All measures with unit, number of images and definition.
 pub(super) fn metrics_table(evaluation: &Evaluation) -> String {
-    let rows = evaluation.rows().into_iter().map(|row| {
+    measures(evaluation.rows())
+}
+
+/// How the predictor fares on other versions of the masked image.
+pub(super) fn audit_table(evaluation: &Evaluation) -> String {
+    measures(evaluation.audit_rows())
+}
+
+fn measures(rows: Vec<MetricRow>) -> String {
+    let rows = rows.into_iter().map(|row| {
         let n = row.n.map_or_else(|| "–".to_owned(), |n| n.to_string());
         format!(
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>%</td><td>{n}</td><td class=\"words\">{}</td></tr>\n",
@@ -17,7 +26,7 @@ pub(super) fn metrics_table(evaluation: &Evaluation) -> String {
             escape(row.definition)
         )
     });
-    let head = ["measure", "value", "unit", "n (pictures)", "definition"];
+    let head = ["measure", "value", "unit", "n (images)", "definition"];
     table(&header(&head), &rows.collect::<String>())
 }
 
@@ -30,7 +39,7 @@ pub(super) fn facts_table(facts: &[(String, String)]) -> String {
     table("", &rows.collect::<String>())
 }
 
-/// Number of pictures, precision, recall and map area of each class.
+/// Number of images, precision, recall and map area of each class.
 pub(super) fn class_table(evaluation: &Evaluation) -> String {
     let rows = evaluation.per_class.iter().map(|row| {
         format!(
@@ -42,11 +51,11 @@ pub(super) fn class_table(evaluation: &Evaluation) -> String {
             number(row.area)
         )
     });
-    let head = ["class", "n (pictures)", "precision (%)", "recall (%)", "map area (%)"];
+    let head = ["class", "n (images)", "precision (%)", "recall (%)", "map area (%)"];
     table(&header(&head), &rows.collect::<String>())
 }
 
-/// Pictures by true and predicted class; a cell is tinted by its share of the row, right ones in another colour.
+/// Images by true and predicted class; a cell is tinted by its share of the row, right ones in another colour.
 pub(super) fn confusion_table(evaluation: &Evaluation) -> String {
     let heads = ["true \\ predicted"].into_iter().chain(evaluation.classes.iter().map(String::as_str));
     let rows = evaluation.confusion.iter().zip(&evaluation.classes).enumerate();
@@ -64,22 +73,22 @@ pub(super) fn confusion_table(evaluation: &Evaluation) -> String {
     table(&header(&heads.collect::<Vec<_>>()), &rows)
 }
 
-/// The samples of the contact sheet in its order.
-pub(super) fn sample_table(evaluation: &Evaluation) -> String {
+/// The examples of the contact sheet in its order.
+pub(super) fn example_table(evaluation: &Evaluation) -> String {
     let name = |class: usize| evaluation.classes.get(class).map_or("?", String::as_str);
-    let rows = evaluation.samples.iter().enumerate().map(|(index, sample)| {
-        let predicted = sample.predicted.map_or("no valid answer", name);
+    let rows = evaluation.examples.iter().enumerate().map(|(index, example)| {
+        let predicted = example.predicted.map_or("no valid prediction", name);
         format!(
             "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"words\">{}</td>\
              <td class=\"words\">{}</td><td>{}</td></tr>\n",
             index + 1,
-            sample.picture,
-            escape(name(sample.label)),
+            example.image,
+            escape(name(example.label)),
             escape(predicted),
-            number(Some(100.0 * f64::from(sample.mask.mean())))
+            number(Some(100.0 * f64::from(example.mask.mean())))
         )
     });
-    let head = ["place", "picture (index)", "true", "predicted", "map area (%)"];
+    let head = ["place", "image (index)", "true", "predicted", "map area (%)"];
     table(&header(&head), &rows.collect::<String>())
 }
 

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use comet_edge::model::sha256_hex;
-use comet_edge::storage::write_atomically;
+use comet_engine::model::sha256_hex;
+use comet_engine::storage::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use super::objective::Losses;
-use crate::report::Phase;
+use super::record::Phase;
 
 const CONTENTS: &str = "state.json";
 
@@ -30,11 +30,19 @@ pub struct CheckpointError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointErrorKind {
-    /// The system refused.
-    #[error("{0}. Is the disk full? Training can be resumed from the last checkpoint")]
-    Io(#[from] std::io::Error),
+    /// The file cannot be read.
+    #[error("cannot be read ({0})")]
+    Read(std::io::Error),
+    /// The file cannot be written.
+    #[error("cannot be written ({fault}). Is the disk full? {state}")]
+    Write {
+        /// The system's message.
+        fault: std::io::Error,
+        /// Whether there is an earlier checkpoint to resume from.
+        state: &'static str,
+    },
     /// The table of contents is not what was written.
-    #[error("is no checkpoint of this program ({0})")]
+    #[error("is not a checkpoint of this program ({0})")]
     Contents(String),
     /// A part is missing or has another hash.
     #[error("is damaged: part '{0}'. Use the other checkpoint of the run (best.ckpt or last.ckpt)")]
@@ -137,9 +145,14 @@ struct Contents {
 impl Checkpoint {
     /// Writes the file; the old one stays until the new one is complete and on the disk.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
-        let fail = |kind| CheckpointError { path: path.to_owned(), kind };
-        let bytes = self.archive().map_err(|error| fail(error.into()))?;
-        write_atomically(path, &bytes).map_err(|error| fail(error.into()))
+        self.archive().and_then(|bytes| write_atomically(path, &bytes)).map_err(|fault| {
+            let state = if path.is_file() {
+                "The checkpoint before it is intact: --resume continues from there"
+            } else {
+                "There is no earlier checkpoint"
+            };
+            CheckpointError { path: path.to_owned(), kind: CheckpointErrorKind::Write { fault, state } }
+        })
     }
 
     fn archive(&self) -> std::io::Result<Vec<u8>> {
@@ -166,7 +179,7 @@ impl Checkpoint {
     }
 
     fn read_kind(path: &Path) -> Result<Self, CheckpointErrorKind> {
-        let bytes = std::fs::read(path)?;
+        let bytes = std::fs::read(path).map_err(CheckpointErrorKind::Read)?;
         let mut parts = BTreeMap::new();
         let bad = |error: std::io::Error| CheckpointErrorKind::Contents(error.to_string());
         for entry in tar::Archive::new(bytes.as_slice()).entries().map_err(bad)? {
@@ -231,5 +244,13 @@ mod tests {
         damaged[at] ^= 1;
         std::fs::write(&path, damaged).unwrap();
         assert!(Checkpoint::read(&path).unwrap_err().to_string().contains("part 'a'"));
+    }
+
+    #[test]
+    fn a_resume_is_promised_only_if_there_is_something_to_resume_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gone").join("last.ckpt");
+        let error = checkpoint().write(&path).unwrap_err().to_string();
+        assert!(error.contains("no earlier checkpoint") && !error.contains("--resume"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use comet_edge::image::Fit;
+use comet_engine::image::Fit;
 use serde::{Deserialize, Serialize};
 
 use super::objective::Objective;
@@ -19,19 +19,22 @@ pub enum ConfigError {
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's words.
+        /// The system's message.
         fault: std::io::Error,
     },
-    /// The file is no TOML, or holds an unknown key or a value of a wrong type; the words name line and key.
+    /// The file is not TOML, or holds an unknown key or a value of a wrong type; the message names line and key.
     #[error("{path}: {fault}{hint}")]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// The parser's words.
+        /// The parser's message.
         fault: String,
         /// The nearest known key, if a key was unknown.
         hint: String,
     },
+    /// The settings cannot be written as TOML.
+    #[error("the settings cannot be written as TOML ({0})")]
+    Write(#[from] toml::ser::Error),
     /// A value makes no sense.
     #[error("{key} = {value}: {fault}")]
     Value {
@@ -44,7 +47,7 @@ pub enum ConfigError {
     },
 }
 
-/// Everything that decides how a run goes. The defaults suit a few thousand pictures and a CPU.
+/// Everything that decides how a run goes. The defaults suit a few thousand images and a CPU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TrainConfig {
@@ -54,13 +57,13 @@ pub struct TrainConfig {
     pub width: usize,
     /// Side of the square input in pixels.
     pub size: u32,
-    /// How pictures of another shape are brought to the square.
+    /// How images of another shape are brought to the square.
     pub fit: Fit,
-    /// Epochs of the detector on full pictures.
+    /// Epochs of the detector on full images.
     pub detector_epochs: usize,
     /// COMET epochs.
     pub epochs: usize,
-    /// Pictures in a batch.
+    /// Images in a batch.
     pub batch: usize,
     /// Peak learning rate of selector and predictor.
     pub learning_rate: f64,
@@ -72,15 +75,15 @@ pub struct TrainConfig {
     pub warmup_epochs: f64,
     /// How the rate falls.
     pub schedule: Decay,
-    /// Largest gradient norm; 0 = no clipping.
+    /// Largest norm of a network's gradients, all of its tensors together; 0 = no clipping.
     pub clip_norm: f64,
     /// BatchNorm momentum of the selector's backbone.
     pub selector_momentum: f64,
     /// Whether the predictor starts from the detector's weights instead of random ones (not in the paper).
     pub warm_start: bool,
-    /// Share of training pictures that are pasted on scenes.
+    /// Share of training images that are pasted on scenes.
     pub paste: f64,
-    /// Order of the pictures.
+    /// Order of the images.
     pub sampling: Sampling,
     /// Seed of everything random.
     pub seed: u64,
@@ -94,7 +97,7 @@ pub struct TrainConfig {
     pub sheet_every: usize,
     /// Loss of the selector.
     pub objective: Objective,
-    /// Random changes of training pictures.
+    /// Random changes of training images.
     pub augmentation: Augmentation,
 }
 
@@ -142,8 +145,8 @@ impl TrainConfig {
     }
 
     /// The settings as a file.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).unwrap_or_default()
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        Ok(toml::to_string(self)?)
     }
 
     /// First-stage width of predictor and detector.
@@ -166,75 +169,98 @@ impl TrainConfig {
             peak,
             decay: self.schedule,
             warmup: (self.warmup_epochs * steps as f64) as usize,
-            total: steps * epochs,
+            total: steps.saturating_mul(epochs),
         }
     }
 
     /// Refuses values that cannot work.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let refuse = |key, value: String, fault| Err(ConfigError::Value { key, value, fault });
-        if !(32..=1024).contains(&self.size) {
-            return refuse("size", self.size.to_string(), "must be between 32 and 1024");
-        }
-        if !self.size.is_multiple_of(16) {
-            return refuse(
-                "size",
-                self.size.to_string(),
-                "must be a multiple of 16, the selector's coarsest stride",
-            );
-        }
-        if self.batch < 2 {
-            return refuse("batch", self.batch.to_string(), "BatchNorm needs at least 2 pictures");
-        }
-        if self.width > 512 {
-            return refuse("width", self.width.to_string(), "must be at most 512");
-        }
-        if self.epochs == 0 {
-            return refuse("epochs", "0".into(), "must be at least 1");
-        }
+        self.check_counts()?;
+        self.check_rates()?;
+        self.check_objective()?;
+        self.check_augmentation()
+    }
+
+    fn check_counts(&self) -> Result<(), ConfigError> {
+        accept("size", self.size, (32..=1024).contains(&self.size), "must be between 32 and 1024")?;
+        let fault = "must be a multiple of 16, the selector's coarsest stride";
+        accept("size", self.size, self.size.is_multiple_of(16), fault)?;
+        accept("batch", self.batch, self.batch >= 2, "BatchNorm needs at least 2 images")?;
+        accept("width", self.width, self.width <= 512, "must be at most 512")?;
+        accept("epochs", self.epochs, self.epochs > 0, "must be at least 1")?;
+        let fault = "must be at most 9223372036854775807, the largest number of a TOML file";
+        accept("seed", self.seed, i64::try_from(self.seed).is_ok(), fault)
+    }
+
+    fn check_rates(&self) -> Result<(), ConfigError> {
         let rates =
             [("learning-rate", self.learning_rate), ("detector-learning-rate", self.detector_learning_rate)];
         for (key, rate) in rates {
-            if !(rate > 0.0 && rate <= 1.0) {
-                return refuse(key, rate.to_string(), "must be above 0 and at most 1");
-            }
+            accept(key, rate, rate > 0.0 && rate <= 1.0, "must be above 0 and at most 1")?;
         }
-        if !(0.0..=1.0).contains(&self.paste) {
-            return refuse("paste", self.paste.to_string(), "is a share between 0 and 1");
-        }
-        if !(0.0..=1.0).contains(&self.selector_momentum) {
-            return refuse(
-                "selector-momentum",
-                self.selector_momentum.to_string(),
-                "must be between 0 and 1",
-            );
-        }
-        let numbers = [
+        accept("paste", self.paste, (0.0..=1.0).contains(&self.paste), "is a share between 0 and 1")?;
+        let momentum = self.selector_momentum;
+        accept("selector-momentum", momentum, (0.0..=1.0).contains(&momentum), "must be between 0 and 1")?;
+        for (key, number) in [
             ("weight-decay", self.weight_decay),
             ("warmup-epochs", self.warmup_epochs),
             ("clip-norm", self.clip_norm),
             ("max-minutes", self.max_minutes),
             ("checkpoint-minutes", self.checkpoint_minutes),
-            ("objective.alpha", self.objective.alpha),
-            ("objective.beta", self.objective.beta),
-            ("augmentation.shift", self.augmentation.shift),
-            ("augmentation.rotation", self.augmentation.rotation),
-            ("augmentation.jitter", self.augmentation.jitter),
-        ];
-        for (key, number) in numbers {
-            if !(number >= 0.0 && number.is_finite()) {
-                return refuse(key, number.to_string(), "must be a number of at least 0");
-            }
-        }
-        if !(0.0..1.0).contains(&self.objective.target_area) {
-            return refuse(
-                "objective.target-area",
-                self.objective.target_area.to_string(),
-                "is a share between 0 and 1",
-            );
+        ] {
+            accept(key, number, is_at_least_0(number), AT_LEAST_0)?;
         }
         Ok(())
     }
+
+    fn check_objective(&self) -> Result<(), ConfigError> {
+        let objective = &self.objective;
+        accept("objective.alpha", objective.alpha, is_at_least_0(objective.alpha), AT_LEAST_0)?;
+        accept("objective.beta", objective.beta, is_at_least_0(objective.beta), AT_LEAST_0)?;
+        let fault = "is a difference of two cross-entropies in nats, between 0 and 100";
+        accept("objective.gap", objective.gap, (0.0..=100.0).contains(&objective.gap), fault)?;
+        let area = objective.target_area;
+        accept("objective.target-area", area, (0.0..1.0).contains(&area), "is a share between 0 and 1")
+    }
+
+    fn check_augmentation(&self) -> Result<(), ConfigError> {
+        let augmentation = &self.augmentation;
+        for (key, number, largest, fault) in [
+            ("augmentation.shift", augmentation.shift, 1.0, "is a share of the side, between 0 and 1"),
+            ("augmentation.rotation", augmentation.rotation, 180.0, "is in degrees, between 0 and 180"),
+            (
+                "augmentation.scale",
+                augmentation.scale,
+                0.9,
+                "must be between 0 and 0.9 (0.1 gives 0.9 to 1.1)",
+            ),
+            (
+                "augmentation.jitter",
+                augmentation.jitter,
+                1.0,
+                "must be between 0 and 1 (0.2 gives 0.8 to 1.2)",
+            ),
+        ] {
+            accept(key, number, (0.0..=largest).contains(&number), fault)?;
+        }
+        Ok(())
+    }
+}
+
+const AT_LEAST_0: &str = "must be a number of at least 0";
+
+fn is_at_least_0(number: f64) -> bool {
+    number >= 0.0 && number.is_finite()
+}
+
+/// An error that names the setting, unless its value is valid.
+fn accept(
+    key: &'static str,
+    value: impl std::fmt::Display,
+    is_valid: bool,
+    fault: &'static str,
+) -> Result<(), ConfigError> {
+    if is_valid { Ok(()) } else { Err(ConfigError::Value { key, value: value.to_string(), fault }) }
 }
 
 /// For "unknown field `x`, expected one of `a`, `b`": the most similar of the expected ones.
@@ -243,24 +269,8 @@ fn nearest_key(message: &str) -> String {
     let (Some(unknown), true) = (quoted.next(), message.contains("unknown field")) else {
         return String::new();
     };
-    let nearest = quoted.min_by_key(|known| edit_distance(unknown, known));
+    let nearest = quoted.min_by_key(|known| strsim::levenshtein(unknown, known));
     nearest.map(|known| format!("\nhint: did you mean '{known}'?")).unwrap_or_default()
-}
-
-/// Levenshtein distance.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut next = vec![i + 1];
-        for ((right, above), pair) in b.iter().zip(&row).zip(row.iter().skip(1)) {
-            let substituted = above + usize::from(left != *right);
-            let before = next.last().copied().unwrap_or_default();
-            next.push(substituted.min(pair + 1).min(before + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -272,7 +282,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         let config = TrainConfig { size: 96, seed: 7, ..TrainConfig::default() };
-        std::fs::write(&path, config.to_toml()).unwrap();
+        std::fs::write(&path, config.to_toml().unwrap()).unwrap();
         assert_eq!(TrainConfig::read(&path).unwrap(), config);
     }
 
@@ -288,15 +298,41 @@ mod tests {
 
     #[test]
     fn values_that_cannot_work_are_named() {
+        let config = TrainConfig::default;
+        let objective = |gap| Objective { gap, ..Objective::default() };
+        let scale = |scale| Augmentation { scale, ..Augmentation::default() };
+        let jitter = |jitter| Augmentation { jitter, ..Augmentation::default() };
         for (config, key) in [
-            (TrainConfig { size: 70, ..TrainConfig::default() }, "size"),
-            (TrainConfig { batch: 1, ..TrainConfig::default() }, "batch"),
-            (TrainConfig { learning_rate: f64::NAN, ..TrainConfig::default() }, "learning-rate"),
-            (TrainConfig { paste: 1.5, ..TrainConfig::default() }, "paste"),
+            (TrainConfig { size: 70, ..config() }, "size"),
+            (TrainConfig { batch: 1, ..config() }, "batch"),
+            (TrainConfig { learning_rate: f64::NAN, ..config() }, "learning-rate"),
+            (TrainConfig { paste: 1.5, ..config() }, "paste"),
+            (TrainConfig { seed: u64::MAX, ..config() }, "seed"),
+            (TrainConfig { checkpoint_minutes: f64::INFINITY, ..config() }, "checkpoint-minutes"),
+            (TrainConfig { objective: objective(f64::NAN), ..config() }, "objective.gap"),
+            (TrainConfig { objective: objective(-1.0), ..config() }, "objective.gap"),
+            (TrainConfig { augmentation: scale(1.0), ..config() }, "augmentation.scale"),
+            (TrainConfig { augmentation: scale(-0.1), ..config() }, "augmentation.scale"),
+            (TrainConfig { augmentation: scale(f64::NAN), ..config() }, "augmentation.scale"),
+            (TrainConfig { augmentation: jitter(1.1), ..config() }, "augmentation.jitter"),
         ] {
             let error = config.check().unwrap_err().to_string();
             assert!(error.starts_with(key), "{error}");
         }
-        assert!(TrainConfig::default().check().is_ok());
+        assert!(config().check().is_ok());
+        let widest = TrainConfig { objective: objective(0.0), augmentation: scale(0.9), ..config() };
+        assert!(widest.check().is_ok());
+    }
+
+    #[test]
+    fn settings_that_toml_cannot_hold_are_an_error_and_not_an_empty_file() {
+        let error = TrainConfig { seed: u64::MAX, ..TrainConfig::default() }.to_toml().unwrap_err();
+        assert!(error.to_string().contains("cannot be written as TOML"), "{error}");
+    }
+
+    #[test]
+    fn a_schedule_of_too_many_epochs_does_not_overflow() {
+        let config = TrainConfig { epochs: usize::MAX, ..TrainConfig::default() };
+        assert!(config.comet_schedule(8).rate(3) > 0.0);
     }
 }

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 
+use super::device_error::DeviceError;
+
 /// Which device the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -16,8 +18,13 @@ pub enum DeviceChoice {
     Gpu(usize),
 }
 
+/// A name that is not that of a device.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown device '{0}'; there are auto, cpu, gpu and gpu:<number>")]
+pub struct UnknownDevice(String);
+
 impl FromStr for DeviceChoice {
-    type Err = String;
+    type Err = UnknownDevice;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
@@ -26,33 +33,10 @@ impl FromStr for DeviceChoice {
             "gpu" => Ok(Self::Gpu(0)),
             _ => {
                 let number = text.strip_prefix("gpu:").and_then(|number| number.parse().ok());
-                number.map(Self::Gpu).ok_or_else(|| {
-                    format!("unknown device '{text}'; there are auto, cpu, gpu and gpu:<number>")
-                })
+                number.map(Self::Gpu).ok_or_else(|| UnknownDevice(text.to_owned()))
             }
         }
     }
-}
-
-/// Why a device cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeviceError {
-    /// This build has no GPU backend.
-    #[error(
-        "this build cannot use a GPU. Build it with 'cargo build --release -p comet-trainer --features vulkan' (or 'wgpu'), or use --device cpu"
-    )]
-    NoBackend,
-    /// No such GPU was found.
-    #[error(
-        "there is no GPU number {number}; found: {found}. Check the driver ('vulkaninfo --summary'), or use --device cpu"
-    )]
-    NotFound {
-        /// The wanted number.
-        number: usize,
-        /// What there is.
-        found: String,
-    },
 }
 
 /// Opens the device and names it.

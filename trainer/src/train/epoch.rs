@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use burn::tensor::{Int, Tensor};
+
 use super::checkpoint::Position;
-use super::objective::{Losses, comet_step, detector_step};
+use super::context::RunContext;
+use super::error::TrainError;
+use super::losses::PendingLosses;
+use super::networks::Networks;
+use super::objective::{comet_step, detector_step};
 use super::progress::{Progress, describe};
-use super::run::Run;
-use super::session::Networks;
-use crate::report::Phase;
+use super::record::Phase;
 
 /// How an epoch ended.
 pub(super) enum EpochEnd {
@@ -19,102 +23,125 @@ pub(super) enum EpochEnd {
 
 /// An epoch of a run.
 pub(super) struct EpochRun<'a> {
-    pub run: &'a Run<'a>,
+    pub run: &'a RunContext<'a>,
+    /// Epochs of the phase.
     pub epochs: usize,
+    /// Seconds of earlier sessions.
     pub before: f64,
 }
 
 impl EpochRun<'_> {
-    /// Trains from `position` to the end of the epoch.
+    /// Trains from `position` to the end of the epoch. The networks are finite when it ends without an error.
     pub(super) fn train(
         &self,
         mut networks: Networks,
         position: &mut Position,
-    ) -> anyhow::Result<(Networks, EpochEnd)> {
+    ) -> Result<(Networks, EpochEnd), TrainError> {
         let run = self.run;
         let total = run.feed.batches();
         let name = position.phase.name();
         let prefix = format!("{name} epoch {}/{}", position.epoch + 1, self.epochs);
         let mut progress = Progress::epoch(prefix, position.batch, total);
-        let started = Instant::now();
-        let first = position.batch;
+        let (started, first) = (Instant::now(), position.batch);
         let mut saved = Instant::now();
-        let pause = Duration::from_secs_f64(run.config.checkpoint_minutes.max(0.05) * 60.0);
-        for batch in run.feed.epoch(name, position.epoch, position.batch)? {
-            let images = batch.images(&run.device);
-            let targets = batch.targets(&run.device);
+        let pause = checkpoint_pause(run.config.checkpoint_minutes);
+        let mut pending = PendingLosses::new(position.phase);
+        for batch in run.feed.epoch(name, position.epoch, position.batch).map_err(TrainError::Feed)? {
+            let (images, targets) = (batch.images(&run.device), batch.targets(&run.device));
             let step = position.epoch * total + position.batch;
-            let losses;
-            (networks, losses) = match position.phase {
-                Phase::Detector => self.detector(networks, images, targets, step),
-                Phase::Comet => self.comet(networks, images, targets, step),
-            };
-            position.sums = position.sums.plus(&losses);
+            let parts;
+            (networks, parts) = self.step(networks, position.phase, images, targets, step);
+            pending.push(parts);
             position.batch += 1;
-            progress.step(position.batch, &position.sums.divided(position.batch as f64));
-            if position.batch < total {
-                if let Some(reason) = run.interruption() {
-                    progress.finish(&format!("stopped after batch {}/{total}: {reason}", position.batch));
-                    return Ok((networks, EpochEnd::Interrupted(reason)));
-                }
-                if saved.elapsed() >= pause {
-                    run.save(&networks, position, self.before)?;
-                    saved = Instant::now();
-                }
+            let is_last = position.batch >= total;
+            let interruption = run.interruption().filter(|_| !is_last);
+            let is_save_due = !is_last && saved.elapsed() >= pause;
+            if is_last || is_save_due || interruption.is_some() || pending.are_due() {
+                self.read(&mut pending, position)?;
+                progress.step(position.batch, &position.sums.divided(position.batch as f64));
+            }
+            if let Some(reason) = interruption {
+                run.require_finite(&networks, position)?;
+                progress.finish(&format!("stopped after batch {}/{total}: {reason}", position.batch));
+                return Ok((networks, EpochEnd::Interrupted(reason)));
+            }
+            if is_save_due {
+                run.require_finite(&networks, position)?;
+                run.save(&networks, position, self.before)?;
+                saved = Instant::now();
             }
         }
-        anyhow::ensure!(
-            position.batch == total,
-            "the pictures ended after batch {} of {total}: were files removed while training?",
-            position.batch
-        );
-        let seconds = started.elapsed().as_secs_f64();
-        let images = (total - first) * run.feed.batch;
-        let means = position.sums.divided(total as f64);
+        if position.batch != total {
+            return Err(TrainError::ImagesMissing { done: position.batch, total });
+        }
+        for fault in run.feed.store.take_faults() {
+            eprintln!("warning: replaced by other images in training: {fault}");
+        }
+        run.require_finite(&networks, position)?;
+        self.report_end(progress, position, started.elapsed().as_secs_f64(), total - first);
+        Ok((networks, EpochEnd::Complete))
+    }
+
+    /// Adds the losses that are still on the device to the epoch's sums; an error if one is not finite.
+    fn read(&self, pending: &mut PendingLosses, position: &mut Position) -> Result<(), TrainError> {
+        position.sums = pending.read(position.sums)?;
+        if position.sums.is_finite() { Ok(()) } else { Err(self.run.diverged("the loss", position)) }
+    }
+
+    /// One line about the finished epoch, of which this session did `batches` batches.
+    fn report_end(&self, progress: Progress, position: &Position, seconds: f64, batches: usize) {
+        let images = batches * self.run.feed.batch;
+        let means = position.sums.divided(position.batch.max(1) as f64);
         progress.finish(&format!(
             "{seconds:.0} s, {:.0} images/s: {}",
             images as f64 / seconds.max(1e-9),
             describe(&means)
         ));
-        if let Some(reason) = run.interruption().filter(|_| position.epoch + 1 < self.epochs) {
+        if let Some(reason) = self.run.interruption().filter(|_| position.epoch + 1 < self.epochs) {
             // The epoch is whole: validated and written first, then the next one stops at once.
             eprintln!("stopping after this epoch: {reason}");
         }
-        Ok((networks, EpochEnd::Complete))
     }
 
-    fn detector(
+    /// One step; the loss parts stay on the device.
+    fn step(
         &self,
-        mut networks: Networks,
-        images: burn::tensor::Tensor<4>,
-        targets: burn::tensor::Tensor<1, burn::tensor::Int>,
+        networks: Networks,
+        phase: Phase,
+        images: Tensor<4>,
+        targets: Tensor<1, Int>,
         step: usize,
-    ) -> (Networks, Losses) {
-        let rate = self.run.config.detector_schedule(self.run.feed.batches()).rate(step);
-        let (gradients, parts) = detector_step(&networks.detector, images, targets);
-        networks.detector = networks.detector_optimizer.step(rate, networks.detector, gradients);
-        let values: Vec<f32> = parts.into_data().try_to_vec().unwrap_or_default();
-        let part = |index: usize| values.get(index).copied().map_or(f64::NAN, f64::from);
-        (networks, Losses { total: part(0), accuracy: part(1), ..Losses::default() })
+    ) -> (Networks, Tensor<1>) {
+        let (config, steps) = (self.run.config, self.run.feed.batches());
+        match phase {
+            Phase::Detector => {
+                let (gradients, parts) = detector_step(&networks.detector, images, targets);
+                (networks.step_detector(config.detector_schedule(steps).rate(step), gradients), parts)
+            }
+            Phase::Comet => {
+                let objective = &config.objective;
+                let gradients = comet_step(&networks.comet, &networks.detector, images, targets, objective);
+                let parts = gradients.parts();
+                (networks.step_comet(config.comet_schedule(steps).rate(step), gradients), parts)
+            }
+        }
     }
+}
 
-    fn comet(
-        &self,
-        mut networks: Networks,
-        images: burn::tensor::Tensor<4>,
-        targets: burn::tensor::Tensor<1, burn::tensor::Int>,
-        step: usize,
-    ) -> (Networks, Losses) {
-        let run = self.run;
-        let rate = run.config.comet_schedule(run.feed.batches()).rate(step);
-        let gradients =
-            comet_step(&networks.comet, &networks.detector, images, targets, &run.config.objective);
-        let losses = gradients.losses();
-        let comet = &mut networks.comet;
-        let selector = comet.selector.clone();
-        comet.selector = networks.selector_optimizer.step(rate, selector, gradients.selector);
-        let predictor = comet.predictor.clone();
-        comet.predictor = networks.predictor_optimizer.step(rate, predictor, gradients.predictor);
-        (networks, losses)
+/// The time between checkpoints inside an epoch. What no clock can hold is never.
+fn checkpoint_pause(minutes: f64) -> Duration {
+    Duration::try_from_secs_f64(minutes.max(0.05) * 60.0).unwrap_or(Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_that_no_clock_can_hold_is_never_and_not_a_panic() {
+        assert_eq!(checkpoint_pause(1e300), Duration::MAX);
+        assert_eq!(checkpoint_pause(f64::INFINITY), Duration::MAX);
+        assert_eq!(checkpoint_pause(10.0), Duration::from_secs(600));
+        assert_eq!(checkpoint_pause(0.0), Duration::from_secs(3));
     }
 }

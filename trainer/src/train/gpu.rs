@@ -4,7 +4,7 @@ use std::panic::catch_unwind;
 
 use burn::tensor::{Device, DeviceType};
 
-use super::device::DeviceError;
+use super::device_error::DeviceError;
 
 #[cfg(feature = "vulkan")]
 const KIND: (DeviceType, &str) = (DeviceType::Vulkan, "Vulkan, SPIR-V");

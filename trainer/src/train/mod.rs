@@ -1,27 +1,42 @@
-//! Training: the objective, the schedule, the loop, and what a run leaves on disk.
+//! Training: the objective, the schedule, the epochs, and what a run leaves on disk.
 
 mod checkpoint;
+mod clip;
 mod collapse;
 mod config;
+mod context;
 mod device;
+mod device_error;
 mod epoch;
+mod error;
 #[cfg(any(feature = "vulkan", feature = "wgpu"))]
 mod gpu;
 mod journal;
+mod losses;
+mod networks;
 mod objective;
 mod prepare;
 mod progress;
+mod record;
 mod run;
+mod run_folder;
 mod schedule;
-mod session;
+mod trained;
 mod validate;
 
 pub use checkpoint::{Best, Checkpoint, CheckpointError, CheckpointErrorKind, Position};
 pub use config::{ConfigError, TrainConfig};
-pub use device::{DeviceChoice, DeviceError, open_device};
-pub use objective::{Completeness, Losses, Objective, StepGradients, comet_step, detector_step};
+pub use context::{Drawings, ResumeFrom, TrainPaths, UnknownCheckpoint};
+pub use device::{DeviceChoice, UnknownDevice, open_device};
+pub use device_error::DeviceError;
+pub use error::TrainError;
+pub use objective::{
+    Completeness, Losses, Objective, StepGradients, UnknownCompleteness, comet_step, detector_step,
+};
 pub use progress::Progress;
-pub use run::{Outcome, TrainPaths, is_run, train};
-pub use schedule::{Decay, Schedule};
-pub use session::{RunError, RunInfo, Sources, TrainedRun};
-pub use validate::BurnSubject;
+pub use record::{EpochRecord, Phase, ValidationRecord, read_records};
+pub use run::{Outcome, train};
+pub use run_folder::{RunError, RunInfo, Sources, is_run};
+pub use schedule::{Decay, Schedule, UnknownDecay};
+pub use trained::TrainedRun;
+pub use validate::BurnModel;

@@ -20,14 +20,19 @@ pub enum Completeness {
     Paper,
 }
 
+/// A name that is not that of a completeness term.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown completeness '{0}'; there are hinge and paper")]
+pub struct UnknownCompleteness(String);
+
 impl std::str::FromStr for Completeness {
-    type Err = String;
+    type Err = UnknownCompleteness;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
             "hinge" => Ok(Self::Hinge),
             "paper" => Ok(Self::Paper),
-            _ => Err(format!("unknown completeness '{name}'; there are hinge and paper")),
+            _ => Err(UnknownCompleteness(name.to_owned())),
         }
     }
 }
@@ -68,7 +73,7 @@ impl Default for Objective {
 pub struct Losses {
     /// The selector's whole loss.
     pub total: f64,
-    /// `L_P`: cross-entropy of the predictor on the masked-in picture.
+    /// `L_P`: cross-entropy of the predictor on the masked-in image.
     pub predictor: f64,
     /// `L_D`: cross-entropy of the detector on what was left out.
     pub detector: f64,
@@ -78,7 +83,7 @@ pub struct Losses {
     pub area_penalty: f64,
     /// Mean value of the maps.
     pub area: f64,
-    /// Share of pictures that the predictor got right.
+    /// Share of images that the predictor got right.
     pub accuracy: f64,
 }
 
@@ -91,6 +96,23 @@ impl Losses {
     /// Part by part.
     pub fn divided(&self, by: f64) -> Self {
         self.zip(self, |a, _| a / by)
+    }
+
+    /// Of the parts of a COMET step, in the order of the fields. A missing one is not a number.
+    pub(super) fn of_comet(parts: &[f32]) -> Self {
+        let part = |index: usize| parts.get(index).copied().map_or(f64::NAN, f64::from);
+        Self::from_array(std::array::from_fn(part))
+    }
+
+    /// Of the parts of a detector step: loss and accuracy.
+    pub(super) fn of_detector(parts: &[f32]) -> Self {
+        let part = |index: usize| parts.get(index).copied().map_or(f64::NAN, f64::from);
+        Self { total: part(0), accuracy: part(1), ..Self::default() }
+    }
+
+    /// Whether every part is a finite number.
+    pub(super) fn is_finite(&self) -> bool {
+        self.to_array().iter().all(|part| part.is_finite())
     }
 
     fn zip(&self, other: &Self, f: impl Fn(f64, f64) -> f64) -> Self {
@@ -130,16 +152,20 @@ pub struct StepGradients {
 impl StepGradients {
     /// Brings the loss parts to the host; waits for the device.
     pub fn losses(&self) -> Losses {
-        let values: Vec<f32> = self.parts.clone().into_data().try_to_vec().unwrap_or_default();
-        let part = |index: usize| values.get(index).copied().map_or(f64::NAN, f64::from);
-        Losses::from_array(std::array::from_fn(part))
+        let values: Vec<f32> = self.parts().into_data().try_to_vec().unwrap_or_default();
+        Losses::of_comet(&values)
+    }
+
+    /// The loss parts, still on the device.
+    pub(super) fn parts(&self) -> Tensor<1> {
+        self.parts.clone()
     }
 }
 
 /// One step of COMET on `images` `[n, 3, height, width]` (normalised, on an autodiff device) with classes `[n]`.
 ///
 /// The map is cut out of the graph once: `L_P` and `L_D` are differentiated down to it, and the sum of what
-/// arrives there goes on into the selector. So each network is run once, although the predictor follows
+/// arrives there continues into the selector. So each network is run once, although the predictor follows
 /// `L_P` alone while the selector follows the whole loss.
 pub fn comet_step(
     comet: &Comet,
@@ -187,7 +213,7 @@ struct InnerParts {
     area_penalty: Tensor<1>,
     area: Tensor<1>,
     total: Tensor<1>,
-    /// 1 for pictures whose map is larger than `t`: `[n, 1, 1, 1]`.
+    /// 1 for images whose map is larger than `t`: `[n, 1, 1, 1]`.
     too_large: Tensor<4>,
     pixels: f64,
 }
@@ -251,7 +277,7 @@ impl InnerParts {
     }
 }
 
-/// One step of the detector on full pictures: its gradients, the loss and the share of right answers.
+/// One step of the detector on full images: its gradients, the loss and the share of right predictions.
 pub fn detector_step(
     detector: &ResNet18,
     images: Tensor<4>,
@@ -268,4 +294,94 @@ pub fn detector_step(
 /// A detector that guides but does not learn: gradients pass through it, its weights and statistics stay.
 pub(super) fn frozen(detector: ResNet18) -> ResNet18 {
     detector.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    /// Two maps of two pixels: their means are 0.2, below `t`, and 0.8, above it.
+    const MAPS: [f32; 4] = [0.1, 0.3, 0.7, 0.9];
+    /// Gradients of `L_P` and `L_D` at the maps.
+    const BY_PREDICTOR: [f32; 4] = [0.5, -0.25, 1.0, 0.0];
+    const BY_DETECTOR: [f32; 4] = [0.125, 0.5, -0.5, 0.25];
+
+    fn objective(completeness: Completeness) -> Objective {
+        Objective { completeness, alpha: 4.0, beta: 8.0, target_area: 0.3, gap: 2.0 }
+    }
+
+    fn maps(values: [f32; 4], device: &Device) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(values.to_vec(), [2, 1, 1, 2]), device)
+    }
+
+    /// The loss parts (without accuracy, which is given as 0.5) and the gradient at the maps.
+    fn step(objective: &Objective, loss_p: f32, loss_d: f32) -> (Losses, Vec<f32>) {
+        let device = Device::flex();
+        let loss = |value: f32| Tensor::<1>::from_floats([value], &device);
+        let inner =
+            InnerParts::new(&maps(MAPS, &device.clone().autodiff()), loss(loss_p), loss(loss_d), objective);
+        let gradient =
+            inner.gradient_at_map(maps(BY_PREDICTOR, &device), maps(BY_DETECTOR, &device), objective);
+        let parts: Vec<f32> = inner.parts(loss(0.5)).into_data().try_to_vec().unwrap();
+        (Losses::of_comet(&parts), gradient.into_data().try_to_vec().unwrap())
+    }
+
+    fn assert_losses(found: Losses, expected: [f64; 7]) {
+        for (found, expected) in found.to_array().into_iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
+        }
+    }
+
+    fn assert_gradient(found: &[f32], expected: [f32; 4]) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
+        }
+    }
+
+    // R = (0 + 0.5) / 2 = 0.25. Its gradient is 8 / 4 pixels = 2 a pixel, in the second map only.
+
+    #[test]
+    fn an_active_hinge_pulls_by_both_losses() {
+        // 0.5 - 1.0 + 2.0 = 1.5
+        let (losses, gradient) = step(&objective(Completeness::Hinge), 0.5, 1.0);
+        assert_losses(losses, [0.5 + 4.0 * 1.5 + 8.0 * 0.25, 0.5, 1.0, 1.5, 0.25, 0.5, 0.5]);
+        // p + 4 * (p - d), + 2 in the second map.
+        assert_gradient(&gradient, [2.0, -3.25, 7.0 + 2.0, -1.0 + 2.0]);
+    }
+
+    #[test]
+    fn a_satisfied_hinge_does_not_pull() {
+        // 0.5 - 3.0 + 2.0 = -0.5
+        let (losses, gradient) = step(&objective(Completeness::Hinge), 0.5, 3.0);
+        assert_losses(losses, [0.5 + 8.0 * 0.25, 0.5, 3.0, 0.0, 0.25, 0.5, 0.5]);
+        assert_gradient(&gradient, [0.5, -0.25, 1.0 + 2.0, 2.0]);
+    }
+
+    #[test]
+    fn the_papers_completeness_is_the_detectors_loss_without_bound() {
+        let (losses, gradient) = step(&objective(Completeness::Paper), 0.5, 3.0);
+        assert_losses(losses, [0.5 - 4.0 * 3.0 + 8.0 * 0.25, 0.5, 3.0, -3.0, 0.25, 0.5, 0.5]);
+        // p - 4 * d, + 2 in the second map.
+        assert_gradient(&gradient, [0.0, -2.25, 3.0 + 2.0, -1.0 + 2.0]);
+    }
+
+    #[test]
+    fn maps_within_the_target_area_cost_nothing() {
+        let within = Objective { target_area: 0.85, ..objective(Completeness::Hinge) };
+        let (losses, gradient) = step(&within, 0.5, 3.0);
+        assert_losses(losses, [0.5, 0.5, 3.0, 0.0, 0.0, 0.5, 0.5]);
+        assert_gradient(&gradient, BY_PREDICTOR);
+    }
+
+    #[test]
+    fn a_loss_that_is_not_a_number_is_noticed_in_any_part() {
+        assert!(Losses::default().is_finite());
+        assert!(!Losses { area: f64::NAN, ..Losses::default() }.is_finite());
+        assert!(!Losses::of_comet(&[1.0, f32::INFINITY, 0.0, 0.0, 0.0, 0.0, 0.0]).is_finite());
+        assert!(!Losses::of_comet(&[1.0]).is_finite(), "parts are missing");
+        assert_eq!(Losses::of_detector(&[2.0, 0.25]).to_array(), [2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.25]);
+    }
 }

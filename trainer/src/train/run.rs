@@ -1,46 +1,24 @@
-//! A training run from the first picture to the last checkpoint.
+//! A training run from the first image to the last checkpoint.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use comet_edge::storage::write_atomically;
+use comet_engine::storage::write_atomically;
 
-use super::checkpoint::{Best, Checkpoint, Position};
+use super::checkpoint::{Best, Checkpoint, CheckpointError, Position};
 use super::collapse::{detector_warning, map_warning};
 use super::config::TrainConfig;
+use super::context::{Drawings, ResumeFrom, RunContext, TrainPaths};
 use super::epoch::{EpochEnd, EpochRun};
+use super::error::TrainError;
 use super::journal::Journal;
+use super::networks::Networks;
+use super::objective::Losses;
 use super::prepare::{import, prepare};
-use super::session::{Networks, RunError, RunInfo, checkpoint_path};
-use super::validate::{BurnSubject, classifier_accuracy};
-use crate::data::{Batch, Picture, TrainingFeed};
-use crate::metrics::{Evaluation, EvaluationOptions, evaluate};
-use crate::report::{EpochRecord, Phase, ValidationRecord, evaluation_sheet, png_bytes};
-
-/// Pictures on a contact sheet.
-const SHEET: usize = 24;
-const SHEET_COLUMNS: usize = 4;
-const SHEET_CELL: u32 = 96;
-const VALIDATION_BATCH: usize = 64;
-
-/// Where a run reads from and writes to.
-#[derive(Clone, Debug)]
-pub struct TrainPaths {
-    /// The data set.
-    pub data: PathBuf,
-    /// Scenes to paste on.
-    pub scenes: Option<PathBuf>,
-    /// The run's folder.
-    pub out: PathBuf,
-    /// torchvision weights of the selector.
-    pub init_selector: Option<PathBuf>,
-    /// torchvision weights of predictor and detector.
-    pub init_predictor: Option<PathBuf>,
-    /// Goes on where the run in `out` stands.
-    pub resume: bool,
-}
+use super::record::{EpochRecord, Phase, ValidationRecord};
+use super::run_folder::{RunError, checkpoint_path};
+use super::validate::Validated;
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -49,237 +27,294 @@ pub struct Outcome {
     pub best: Option<Best>,
     /// Why it ended.
     pub reason: &'static str,
-    /// Whether all epochs are done, so that there is nothing to resume.
+    /// Whether there is nothing left to resume.
     pub finished: bool,
 }
 
-/// Everything that stays the same over the epochs of a run.
-pub(super) struct Run<'a> {
-    pub config: &'a TrainConfig,
-    pub paths: &'a TrainPaths,
-    pub info: RunInfo,
-    pub feed: TrainingFeed,
-    pub validation: Vec<Picture>,
-    pub device: Device,
-    pub stop: &'a AtomicBool,
-    pub started: Instant,
-}
-
-/// Trains, or goes on training. Ends early when `stop` is set, leaving a checkpoint.
+/// Trains, or continues a run. Ends early when `stop` is set, leaving a checkpoint.
+///
+/// # Errors
+/// See [`TrainError`]. Networks that have diverged are not written: the checkpoints before stay.
 pub fn train(
     config: &TrainConfig,
     paths: &TrainPaths,
     device: (Device, String),
+    drawings: &dyn Drawings,
     stop: &AtomicBool,
-) -> anyhow::Result<Outcome> {
+) -> Result<Outcome, TrainError> {
     config.check()?;
     let (device, device_name) = device;
     eprintln!("device: {device_name}");
-    let last = checkpoint_path(&paths.out, "last");
-    let checkpoint = match (paths.resume, last.is_file()) {
-        (true, true) => Some(Checkpoint::read(&last)?),
-        (true, false) => return Err(RunError::NothingToResume(paths.out.clone()).into()),
-        (false, true) => return Err(RunError::Exists(paths.out.clone()).into()),
-        (false, false) => None,
-    };
-    let run = prepare(config, paths, device.autodiff(), &device_name, stop)?;
+    let checkpoint = checkpoint_to_resume(paths)?;
+    let run = prepare(config, paths, (device.autodiff(), device_name), drawings, stop)?;
     let networks = Networks::new(config, run.info.classes.len(), &run.device);
-    let (networks, position) = match &checkpoint {
-        Some(checkpoint) => {
-            let networks = networks
-                .restore(checkpoint)
-                .map_err(|kind| super::checkpoint::CheckpointError { path: last.clone(), kind })?;
-            eprintln!(
-                "resuming in {} epoch {}, batch {}",
-                checkpoint.position.phase.name(),
-                checkpoint.position.epoch + 1,
-                checkpoint.position.batch
-            );
-            (networks, checkpoint.position)
-        }
+    let (networks, position) = match checkpoint {
+        Some(checkpoint) => restored(networks, &checkpoint, paths)?,
         None => (import(networks, config, paths)?, Position::default()),
     };
-    run.go(networks, position)
+    run_epochs(&run, networks, position)
 }
 
-impl Run<'_> {
-    fn go(&self, networks: Networks, mut position: Position) -> anyhow::Result<Outcome> {
-        let mut journal = Journal::open(&self.paths.out, position.records)?;
-        let before = position.seconds;
-        let mut networks = networks;
-        if position.phase == Phase::Comet {
-            networks = networks.freeze_detector();
+/// The checkpoint that `--resume` asks for. Without it, the folder must not hold a run yet.
+fn checkpoint_to_resume(paths: &TrainPaths) -> Result<Option<Checkpoint>, TrainError> {
+    let last = checkpoint_path(&paths.out, "last");
+    let best = checkpoint_path(&paths.out, "best");
+    match paths.resume {
+        None if last.is_file() => Err(RunError::Exists(paths.out.clone()).into()),
+        None => Ok(None),
+        Some(ResumeFrom::Last) if !last.is_file() => Err(RunError::NothingToResume(paths.out.clone()).into()),
+        Some(ResumeFrom::Last) => Ok(Some(Checkpoint::read(&last)?)),
+        Some(ResumeFrom::Best) if !best.is_file() => Err(RunError::NoBest(paths.out.clone()).into()),
+        Some(ResumeFrom::Best) => Ok(Some(Checkpoint::read(&best)?)),
+    }
+}
+
+/// Networks and position of a checkpoint.
+fn restored(
+    networks: Networks,
+    checkpoint: &Checkpoint,
+    paths: &TrainPaths,
+) -> Result<(Networks, Position), TrainError> {
+    let position = checkpoint.position;
+    let is_best = paths.resume == Some(ResumeFrom::Best);
+    let restored = if is_best { networks.restore_weights(checkpoint) } else { networks.restore(checkpoint) };
+    let networks = restored.map_err(|kind| {
+        let path = checkpoint_path(&paths.out, if is_best { "best" } else { "last" });
+        CheckpointError { path, kind }
+    })?;
+    if is_best {
+        eprintln!(
+            "going back to the best epoch, {}: later epochs are trained again, the optimizers start anew",
+            position.epoch
+        );
+    } else {
+        eprintln!(
+            "resuming in {} epoch {}, batch {}",
+            position.phase.name(),
+            position.epoch + 1,
+            position.batch
+        );
+    }
+    Ok((networks, position))
+}
+
+fn run_epochs(
+    run: &RunContext<'_>,
+    mut networks: Networks,
+    mut position: Position,
+) -> Result<Outcome, TrainError> {
+    let (mut journal, warning) = Journal::open(&run.paths.out, position.records)?;
+    if let Some(text) = warning {
+        eprintln!("warning: {text}");
+    }
+    position.records = journal.len();
+    let before = position.seconds;
+    if position.phase == Phase::Comet {
+        networks = networks.freeze_detector();
+    }
+    if run.paths.resume == Some(ResumeFrom::Best) {
+        // From now on this is where the run stands, whenever it is interrupted.
+        run.save(&networks, &mut position, before)?;
+    }
+    loop {
+        let epochs = match position.phase {
+            Phase::Detector => run.config.detector_epochs,
+            Phase::Comet => run.config.epochs,
+        };
+        if position.epoch >= epochs {
+            if position.phase == Phase::Comet {
+                return Ok(Outcome { best: position.best, reason: "all epochs are done", finished: true });
+            }
+            (networks, position) = start_comet(run, networks, position)?;
+            continue;
         }
-        loop {
-            let epochs = match position.phase {
-                Phase::Detector => self.config.detector_epochs,
-                Phase::Comet => self.config.epochs,
-            };
-            if position.epoch >= epochs {
-                if position.phase == Phase::Comet {
-                    return Ok(Outcome {
-                        best: position.best,
-                        reason: "all epochs are done",
-                        finished: true,
-                    });
-                }
-                (networks, position) = self.start_comet(networks, position)?;
-                continue;
+        // Asked before each epoch, so that a run which ended early does not train one more when it is resumed.
+        if is_out_of_patience(run.config.patience, &position) {
+            let reason = "validation has stopped improving";
+            return Ok(Outcome { best: position.best, reason, finished: true });
+        }
+        let epoch = EpochRun { run, epochs, before };
+        let (after, end) = epoch.train(networks, &mut position)?;
+        networks = after;
+        if let EpochEnd::Interrupted(reason) = end {
+            run.save(&networks, &mut position, before)?;
+            return Ok(Outcome { best: position.best, reason, finished: false });
+        }
+        let improved = end_epoch(run, &networks, &mut position, &mut journal, before)?;
+        if improved {
+            position.seconds = run.seconds(before);
+            run.save_best(&networks, &position)?;
+        }
+        run.save(&networks, &mut position, before)?;
+    }
+}
+
+/// From the detector's training to COMET's.
+fn start_comet(
+    run: &RunContext<'_>,
+    mut networks: Networks,
+    position: Position,
+) -> Result<(Networks, Position), TrainError> {
+    if run.config.warm_start {
+        networks = networks.warm_start_predictor().map_err(|kind| {
+            TrainError::from(CheckpointError { path: checkpoint_path(&run.paths.out, "last"), kind })
+        })?;
+    }
+    let position = Position { phase: Phase::Comet, epoch: 0, batch: 0, ..position };
+    Ok((networks.freeze_detector(), position))
+}
+
+/// Whether an epoch with this validation accuracy is the best so far. An equal one is not better.
+fn is_better(best: Option<Best>, accuracy: f64) -> bool {
+    best.is_none_or(|best| accuracy > best.accuracy)
+}
+
+/// Whether COMET has had `patience` whole epochs since its best one; never if `patience` is 0.
+fn is_out_of_patience(patience: usize, position: &Position) -> bool {
+    let Some(best) = position.best else { return false };
+    patience > 0
+        && position.phase == Phase::Comet
+        && position.batch == 0
+        && position.epoch.saturating_sub(best.epoch) >= patience
+}
+
+/// Validates, writes the journal, and returns whether this is the best epoch so far.
+fn end_epoch(
+    run: &RunContext<'_>,
+    networks: &Networks,
+    position: &mut Position,
+    journal: &mut Journal,
+    before: f64,
+) -> Result<bool, TrainError> {
+    let means = std::mem::take(&mut position.sums).divided(run.feed.batches() as f64);
+    position.batch = 0;
+    position.epoch += 1;
+    let (validation, improved) = match position.phase {
+        Phase::Detector => (validate_detector(run, networks, position)?, false),
+        Phase::Comet => {
+            if let Some(text) = map_warning(means.area) {
+                eprintln!("warning: {text}");
             }
-            let epoch = EpochRun { run: self, epochs, before };
-            let (after, end) = epoch.train(networks, &mut position)?;
-            networks = after;
-            if let EpochEnd::Interrupted(reason) = end {
-                self.save(&networks, &mut position, before)?;
-                return Ok(Outcome { best: position.best, reason, finished: false });
-            }
-            let improved = self.end_epoch(&networks, &mut position, &mut journal, before)?;
+            let validated = run.validation.evaluate(&networks.comet, &run.info.classes, &run.device)?;
+            draw_sheet(run, &validated, position.epoch)?;
+            let accuracy = validated.evaluation.accuracy;
+            let improved = is_better(position.best, accuracy);
             if improved {
-                let best = networks.weights(position).map_err(anyhow::Error::from)?;
-                best.write(&checkpoint_path(&self.paths.out, "best"))?;
+                position.best = Some(Best { epoch: position.epoch, accuracy });
             }
-            self.save(&networks, &mut position, before)?;
-            if let Some(reason) = self.early_end(&position) {
-                return Ok(Outcome { best: position.best, reason, finished: true });
-            }
+            (ValidationRecord::from(&validated.evaluation), improved)
         }
-    }
+    };
+    let record = epoch_record(run, position, &means, validation, before);
+    eprintln!("    {}", record.summary());
+    journal.append(&record)?;
+    position.records = journal.len();
+    let curves = run.drawings.curves(journal.records(), 100.0 * run.config.objective.target_area);
+    write(&run.paths.out.join("curves.svg"), curves.as_bytes())?;
+    Ok(improved)
+}
 
-    /// From the detector's training to COMET's.
-    fn start_comet(
-        &self,
-        mut networks: Networks,
-        position: Position,
-    ) -> anyhow::Result<(Networks, Position)> {
-        if self.config.warm_start {
-            networks = networks.warm_start_predictor().map_err(anyhow::Error::from)?;
-        }
-        let position = Position { phase: Phase::Comet, epoch: 0, batch: 0, ..position };
-        Ok((networks.freeze_detector(), position))
+fn validate_detector(
+    run: &RunContext<'_>,
+    networks: &Networks,
+    position: &mut Position,
+) -> Result<ValidationRecord, TrainError> {
+    let accuracy = run.validation.detector_accuracy(&networks.detector, &run.device)?;
+    position.detector_accuracy = Some(accuracy);
+    let weak = detector_warning(accuracy, run.info.classes.len());
+    if let Some(text) = weak.filter(|_| position.epoch == run.config.detector_epochs) {
+        eprintln!("warning: {text}");
     }
+    Ok(ValidationRecord { accuracy, ..ValidationRecord::default() })
+}
 
-    /// Seconds of training so far, over all sessions.
-    pub(super) fn seconds(&self, before: f64) -> f64 {
-        before + self.started.elapsed().as_secs_f64()
-    }
-
-    pub(super) fn save(
-        &self,
-        networks: &Networks,
-        position: &mut Position,
-        before: f64,
-    ) -> anyhow::Result<()> {
-        position.seconds = self.seconds(before);
-        let checkpoint = networks.checkpoint(*position).map_err(anyhow::Error::from)?;
-        Ok(checkpoint.write(&checkpoint_path(&self.paths.out, "last"))?)
-    }
-
-    /// Why to stop now, if anything asks for it.
-    pub(super) fn interruption(&self) -> Option<&'static str> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Some("it was interrupted");
-        }
-        let limit = self.config.max_minutes * 60.0;
-        (limit > 0.0 && self.started.elapsed().as_secs_f64() >= limit).then_some("max-minutes is over")
-    }
-
-    fn early_end(&self, position: &Position) -> Option<&'static str> {
-        let waited = position.epoch - position.best?.epoch.min(position.epoch);
-        (self.config.patience > 0 && position.phase == Phase::Comet && waited >= self.config.patience)
-            .then_some("validation has stopped improving")
-    }
-
-    /// Validates, writes the journal, and says whether this is the best epoch so far.
-    fn end_epoch(
-        &self,
-        networks: &Networks,
-        position: &mut Position,
-        journal: &mut Journal,
-        before: f64,
-    ) -> anyhow::Result<bool> {
-        let steps = self.feed.batches();
-        let means = std::mem::take(&mut position.sums).divided(steps as f64);
-        position.batch = 0;
-        position.epoch += 1;
-        let (validation, improved) = match position.phase {
-            Phase::Detector => {
-                let accuracy = self.validate_detector(networks)?;
-                position.detector_accuracy = Some(accuracy);
-                let weak = detector_warning(accuracy, self.info.classes.len());
-                if let Some(text) = weak.filter(|_| position.epoch == self.config.detector_epochs) {
-                    eprintln!("warning: {text}");
-                }
-                (ValidationRecord { accuracy, ..ValidationRecord::default() }, false)
-            }
-            Phase::Comet => {
-                if let Some(text) = map_warning(means.area) {
-                    eprintln!("warning: {text}");
-                }
-                let evaluation = self.validate(networks)?;
-                self.draw_sheet(&evaluation, position.epoch)?;
-                let accuracy = evaluation.accuracy;
-                let improved = position.best.is_none_or(|best| accuracy >= best.accuracy);
-                if improved {
-                    position.best = Some(Best { epoch: position.epoch, accuracy });
-                }
-                (ValidationRecord::from(&evaluation), improved)
-            }
-        };
-        let schedule = match position.phase {
-            Phase::Detector => self.config.detector_schedule(steps),
-            Phase::Comet => self.config.comet_schedule(steps),
-        };
-        let comet = position.phase == Phase::Comet;
-        let part = |value: f64| comet.then_some(value);
-        let record = EpochRecord {
-            phase: position.phase,
-            epoch: position.epoch,
-            learning_rate: schedule.rate(position.epoch * steps - 1),
-            loss: means.total,
-            loss_predictor: part(means.predictor),
-            loss_detector: part(means.detector),
-            completeness: part(means.completeness),
-            area_penalty: part(means.area_penalty),
-            area: part(100.0 * means.area),
-            train_accuracy: 100.0 * means.accuracy,
-            val: Some(validation),
-            seconds: self.seconds(before),
-        };
-        eprintln!("    {}", record.summary());
-        journal.append(&record)?;
-        position.records = journal.len();
-        journal.draw_curves(self.config.objective.target_area)?;
-        Ok(improved)
-    }
-
-    fn validation_batches(&self) -> Vec<Batch> {
-        let chunks = self.validation.chunks(VALIDATION_BATCH);
-        chunks.map(|pictures| Batch::new(pictures, &self.info.preprocess)).collect()
-    }
-
-    fn validate_detector(&self, networks: &Networks) -> anyhow::Result<f64> {
-        classifier_accuracy(&networks.detector, &self.validation_batches(), &self.device)
-    }
-
-    fn validate(&self, networks: &Networks) -> anyhow::Result<Evaluation> {
-        let mut subject = BurnSubject::snapshot(&networks.comet, &self.info.classes, &self.device);
-        let options =
-            EvaluationOptions { batch: VALIDATION_BATCH, seed: self.config.seed, full: false, keep: SHEET };
-        evaluate(&mut subject, &self.validation, &self.info.preprocess, &options, &mut |_, _| {})
-    }
-
-    fn draw_sheet(&self, evaluation: &Evaluation, epoch: usize) -> anyhow::Result<()> {
-        let every = self.config.sheet_every;
-        if every == 0 || (!epoch.is_multiple_of(every) && epoch != self.config.epochs) {
-            return Ok(());
-        }
-        let sheet = evaluation_sheet(evaluation, &self.validation, SHEET_COLUMNS, SHEET_CELL);
-        let path = self.paths.out.join(format!("sheet-{epoch:04}.png"));
-        Ok(write_atomically(&path, &png_bytes(&sheet)?)?)
+/// The line of the epoch that has just ended.
+fn epoch_record(
+    run: &RunContext<'_>,
+    position: &Position,
+    means: &Losses,
+    validation: ValidationRecord,
+    before: f64,
+) -> EpochRecord {
+    let steps = run.feed.batches();
+    let schedule = match position.phase {
+        Phase::Detector => run.config.detector_schedule(steps),
+        Phase::Comet => run.config.comet_schedule(steps),
+    };
+    let comet = position.phase == Phase::Comet;
+    let part = |value: f64| comet.then_some(value);
+    EpochRecord {
+        phase: position.phase,
+        epoch: position.epoch,
+        learning_rate: schedule.rate((position.epoch * steps).saturating_sub(1)),
+        loss: means.total,
+        loss_predictor: part(means.predictor),
+        loss_detector: part(means.detector),
+        completeness: part(means.completeness),
+        area_penalty: part(means.area_penalty),
+        area: part(100.0 * means.area),
+        train_accuracy: 100.0 * means.accuracy,
+        val: Some(validation),
+        seconds: run.seconds(before),
     }
 }
 
-/// Reads a run's folder to tell whether it can be written to.
-pub fn is_run(folder: &Path) -> bool {
-    folder.join("run.json").is_file()
+fn draw_sheet(run: &RunContext<'_>, validated: &Validated, epoch: usize) -> Result<(), TrainError> {
+    let every = run.config.sheet_every;
+    if every == 0 || (!epoch.is_multiple_of(every) && epoch != run.config.epochs) {
+        return Ok(());
+    }
+    let path = run.paths.out.join(format!("sheet-{epoch:04}.png"));
+    match run.drawings.sheet(&validated.evaluation, &validated.samples) {
+        Ok(png) => write(&path, &png),
+        Err(error) => Err(TrainError::Drawing { path, fault: error.to_string() }),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    write_atomically(path, bytes).map_err(|fault| TrainError::Io { path: path.to_owned(), fault })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(epoch: usize, best: Option<usize>) -> Position {
+        let best = best.map(|epoch| Best { epoch, accuracy: 80.0 });
+        Position { phase: Phase::Comet, epoch, best, ..Position::default() }
+    }
+
+    #[test]
+    fn an_equal_epoch_is_not_better() {
+        let best = Some(Best { epoch: 3, accuracy: 80.0 });
+        assert!(is_better(None, 0.0) && is_better(best, 80.1));
+        assert!(!is_better(best, 80.0) && !is_better(best, 79.9) && !is_better(best, f64::NAN));
+    }
+
+    #[test]
+    fn a_plateau_ends_a_run_after_its_patience() {
+        let (mut position, mut ended) = (at(0, None), None);
+        for (epoch, accuracy) in [50.0, 80.0, 80.0, 80.0, 80.0].into_iter().enumerate() {
+            if is_out_of_patience(2, &position) {
+                ended = Some(epoch);
+                break;
+            }
+            position.epoch += 1;
+            if is_better(position.best, accuracy) {
+                position.best = Some(Best { epoch: position.epoch, accuracy });
+            }
+        }
+        assert_eq!(position.best.map(|best| best.epoch), Some(2));
+        assert_eq!(ended, Some(4), "two epochs after the best one");
+    }
+
+    #[test]
+    fn patience_counts_whole_comet_epochs_and_0_is_never() {
+        assert!(is_out_of_patience(3, &at(5, Some(2))));
+        assert!(!is_out_of_patience(4, &at(5, Some(2))));
+        assert!(!is_out_of_patience(0, &at(500, Some(2))));
+        assert!(!is_out_of_patience(1, &at(5, None)));
+        assert!(!is_out_of_patience(1, &Position { phase: Phase::Detector, ..at(5, Some(2)) }));
+        assert!(!is_out_of_patience(1, &Position { batch: 3, ..at(5, Some(2)) }));
+    }
 }

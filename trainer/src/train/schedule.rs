@@ -17,8 +17,13 @@ pub enum Decay {
     Constant,
 }
 
+/// A name that is not that of a schedule.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown schedule '{0}'; there are one-cycle, cosine, step, constant")]
+pub struct UnknownDecay(String);
+
 impl std::str::FromStr for Decay {
-    type Err = String;
+    type Err = UnknownDecay;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
@@ -26,7 +31,7 @@ impl std::str::FromStr for Decay {
             "cosine" => Ok(Self::Cosine),
             "step" => Ok(Self::Step),
             "constant" => Ok(Self::Constant),
-            _ => Err(format!("unknown schedule '{name}'; there are one-cycle, cosine, step, constant")),
+            _ => Err(UnknownDecay(name.to_owned())),
         }
     }
 }
@@ -103,5 +108,28 @@ mod tests {
         for (step, rate) in expected {
             assert!((rates[step] - rate).abs() < 1e-9, "{step}: {}", rates[step]);
         }
+    }
+
+    #[test]
+    fn a_cosine_falls_from_the_peak_to_a_hundredth_of_it() {
+        let rates = rates(Decay::Cosine, 0);
+        // 0.001 + 0.099 * (1 + cos(pi * p)) / 2 at p = 0, 1/4, 1/2 and 3/4.
+        let expected = [(0, 0.1), (25, 0.085_501_786), (50, 0.0505), (75, 0.015_498_214)];
+        for (step, rate) in expected {
+            assert!((rates[step] - rate).abs() < 1e-8, "{step}: {}", rates[step]);
+        }
+        assert!(rates.is_sorted_by(|a, b| a > b), "it never rises");
+        let end = Schedule { peak: 0.1, decay: Decay::Cosine, warmup: 0, total: 100 }.rate(100);
+        assert!((end - 0.001).abs() < 1e-9, "{end}");
+    }
+
+    #[test]
+    fn a_constant_rate_rises_in_the_warm_up_and_stays() {
+        let rates = rates(Decay::Constant, 4);
+        let expected = [0.025, 0.05, 0.075, 0.1];
+        for (rate, expected) in rates.iter().zip(expected) {
+            assert!((rate - expected).abs() < 1e-12, "{rate}");
+        }
+        assert!(rates[4..].iter().all(|&rate| rate == 0.1), "{rates:?}");
     }
 }

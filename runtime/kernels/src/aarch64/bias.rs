@@ -32,3 +32,32 @@ pub(super) unsafe fn flipped(bias: *const i32, weights: [int32x4_t; VECTORS]) ->
     }
     sums
 }
+
+/// Defines `start`: the biases of a block, and 128 times the sum of each channel's weights, as activations are read as
+/// `x - 128`. One pass for all pixels of a call. `$add` adds the 4 weights of each of 4 channels, `$row`, to `$sums`.
+macro_rules! flipped_start {
+    ($features:literal, |$sums:ident, $row:ident| $add:expr) => {
+        /// What the sums of a block start from.
+        ///
+        /// # Safety
+        /// The task must be checked, and the block inside it.
+        #[target_feature(enable = $features)]
+        unsafe fn start(task: &ConvTask<'_>, block: usize) -> [int32x4_t; VECTORS] {
+            let mut totals = [vdupq_n_s32(0); VECTORS];
+            // SAFETY: weights and biases are padded to whole blocks.
+            unsafe {
+                let mut weights = task.weights.add(block * task.block_bytes());
+                for _ in 0..task.taps.len() * task.groups {
+                    for (v, total) in totals.iter_mut().enumerate() {
+                        let ($sums, $row) = (*total, vld1q_s8(weights.add(v * 16)));
+                        *total = $add;
+                    }
+                    weights = weights.add(BLOCK * GROUP);
+                }
+                bias::flipped(task.bias.add(block * BLOCK), totals)
+            }
+        }
+    };
+}
+
+pub(super) use flipped_start;

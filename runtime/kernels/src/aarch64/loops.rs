@@ -22,16 +22,34 @@ macro_rules! group {
     };
 }
 
-/// The loops with the features of a tier. The module that asks for them has
-/// - `load(*const u8) -> uint8x16_t`: 16 bytes as `dot` wants them;
-/// - `dot::<LANE>(sums, weights, bytes)`: adds to 4 channels the products of their weights with 4 bytes;
+/// The loops with the features of a tier and its instruction for dot products. The module that asks for them has
+/// - `load(*const u8) -> uint8x16_t`: 16 bytes as the instruction takes them;
 /// - `start(task, block) -> [int32x4_t; VECTORS]`: what the sums of a block start from.
 macro_rules! loops {
-    ($features:literal) => {
+    ($features:literal, $instruction:literal) => {
+        /// Adds, for each of 4 channels, the products of its 4 weights with the 4 bytes of lane `LANE`.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn dot<const LANE: usize>(mut sums: int32x4_t, weights: int8x16_t, bytes: uint8x16_t) -> int32x4_t {
+            // SAFETY: the instruction belongs to the features of this function, and touches nothing but the
+            // registers named.
+            unsafe {
+                asm!(
+                    concat!($instruction, " {sums:v}.4s, {weights:v}.16b, {bytes:v}.4b[{lane}]"),
+                    sums = inout(vreg) sums,
+                    weights = in(vreg) weights,
+                    bytes = in(vreg) bytes,
+                    lane = const LANE,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+            sums
+        }
+
         /// # Safety
         /// The task must be checked, pixels and blocks inside it, and the features available.
         #[target_feature(enable = $features)]
-        pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<usize>) {
+        pub(crate) unsafe fn conv(task: &ConvTask<'_>, pixels: Range<usize>, blocks: Range<usize>) {
             for block in blocks {
                 // SAFETY: passed on.
                 let first = unsafe { start(task, block) };
@@ -56,7 +74,7 @@ macro_rules! loops {
         /// As `conv`.
         #[target_feature(enable = $features)]
         unsafe fn tile<const P: usize>(
-            task: &Task<'_>,
+            task: &ConvTask<'_>,
             pixel: usize,
             block: usize,
             first: &[int32x4_t; VECTORS],

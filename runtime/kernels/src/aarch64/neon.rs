@@ -4,18 +4,19 @@
 use std::arch::aarch64::*;
 use std::ops::Range;
 
-use crate::depthwise::Task as DepthwiseTask;
 use crate::layout::{BLOCK, GROUP};
-use crate::task::{Task, even_tiles};
+use crate::task::conv::ConvTask;
+use crate::task::depthwise::DepthwiseTask;
+use crate::task::tiles::{each_depthwise_tile, even_tiles};
 
-use super::bias::{self, FLIP};
+use super::bias::{self, FLIP, flipped_start};
 use super::output::{self, VECTORS, Writer};
 use super::runs::runs;
 
 /// # Safety
 /// The task must be checked, pixels and blocks inside it, and no weight -128.
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<usize>) {
+pub(crate) unsafe fn conv(task: &ConvTask<'_>, pixels: Range<usize>, blocks: Range<usize>) {
     for block in blocks {
         // SAFETY: passed on.
         let first = unsafe { start(task, block) };
@@ -32,25 +33,7 @@ pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<u
     }
 }
 
-/// Biases, and 128 times the sum of each channel's weights, as activations are read as `x - 128`.
-///
-/// # Safety
-/// The task must be checked, and the block inside it.
-#[target_feature(enable = "neon")]
-unsafe fn start(task: &Task<'_>, block: usize) -> [int32x4_t; VECTORS] {
-    let mut sums = [vdupq_n_s32(0); VECTORS];
-    // SAFETY: weights and biases are padded to whole blocks.
-    unsafe {
-        let mut weights = task.weights.add(block * task.block_bytes());
-        for _ in 0..task.taps.len() * task.groups {
-            for (v, sum) in sums.iter_mut().enumerate() {
-                *sum = vpadalq_s16(*sum, vpaddlq_s8(vld1q_s8(weights.add(v * 16))));
-            }
-            weights = weights.add(BLOCK * GROUP);
-        }
-        bias::flipped(task.bias.add(block * BLOCK), sums)
-    }
-}
+flipped_start!("neon", |sums, row| vpadalq_s16(sums, vpaddlq_s8(row)));
 
 /// `P` pixels of 16 channels, two groups at a time. A vector of sums holds two halves of each of 2 channels.
 ///
@@ -59,7 +42,12 @@ unsafe fn start(task: &Task<'_>, block: usize) -> [int32x4_t; VECTORS] {
 /// # Safety
 /// As `conv`.
 #[target_feature(enable = "neon")]
-unsafe fn tile<const P: usize>(task: &Task<'_>, pixel: usize, block: usize, first: &[int32x4_t; VECTORS]) {
+unsafe fn tile<const P: usize>(
+    task: &ConvTask<'_>,
+    pixel: usize,
+    block: usize,
+    first: &[int32x4_t; VECTORS],
+) {
     // SAFETY: windows and weights are inside what the task describes. A vector of activations starts at a
     // group of a tap, and behind the last pixel there is room for one more load.
     unsafe {
@@ -132,21 +120,7 @@ unsafe fn load(bytes: *const u8) -> [int8x16_t; 2] {
 /// The task must be checked, and rows inside it.
 #[target_feature(enable = "neon")]
 pub(crate) unsafe fn depthwise(task: &DepthwiseTask<'_>, rows: Range<usize>) {
-    for block in 0..task.padded / BLOCK {
-        for row in rows.clone() {
-            for (column, count) in even_tiles(task.width, 4) {
-                // SAFETY: passed on.
-                unsafe {
-                    match count {
-                        1 => depthwise_tile::<1>(task, row, column, block),
-                        2 => depthwise_tile::<2>(task, row, column, block),
-                        3 => depthwise_tile::<3>(task, row, column, block),
-                        _ => depthwise_tile::<4>(task, row, column, block),
-                    }
-                }
-            }
-        }
-    }
+    each_depthwise_tile!(task, rows, BLOCK, depthwise_tile);
 }
 
 /// `P` pixels of 16 channels.
@@ -201,13 +175,13 @@ pub(crate) unsafe fn look_up(table: &[u8; 256], bytes: &mut [u8]) {
     for chunk in whole {
         // SAFETY: the chunk is one vector.
         unsafe {
-            // `tbl` gives 0 for an index outside its quarter of the table, `tbx` keeps the answer.
+            // `tbl` gives 0 for an index outside its quarter of the table, `tbx` keeps the result before it.
             let index = vld1q_u8(chunk.as_ptr());
-            let answer = vqtbl4q_u8(a, index);
-            let answer = vqtbx4q_u8(answer, b, vsubq_u8(index, vdupq_n_u8(64)));
-            let answer = vqtbx4q_u8(answer, c, vsubq_u8(index, vdupq_n_u8(128)));
-            let answer = vqtbx4q_u8(answer, d, vsubq_u8(index, vdupq_n_u8(192)));
-            vst1q_u8(chunk.as_mut_ptr(), answer);
+            let result = vqtbl4q_u8(a, index);
+            let result = vqtbx4q_u8(result, b, vsubq_u8(index, vdupq_n_u8(64)));
+            let result = vqtbx4q_u8(result, c, vsubq_u8(index, vdupq_n_u8(128)));
+            let result = vqtbx4q_u8(result, d, vsubq_u8(index, vdupq_n_u8(192)));
+            vst1q_u8(chunk.as_mut_ptr(), result);
         }
     }
     for byte in rest {

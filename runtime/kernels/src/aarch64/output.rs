@@ -5,7 +5,7 @@ use std::arch::aarch64::*;
 use crate::layout::BLOCK;
 use crate::requantize::Rounding;
 use crate::scalar;
-use crate::task::{Sink, Task};
+use crate::task::conv::{ConvTask, Sink};
 
 /// Vectors of 32 bits that hold a block of channels.
 pub(super) const VECTORS: usize = BLOCK / 4;
@@ -54,7 +54,7 @@ pub(super) fn bytes(
 ///
 /// It takes sums by value: a reference to a tile's sums would keep them in memory while they are added up.
 pub(super) struct Writer<'a> {
-    task: &'a Task<'a>,
+    task: &'a ConvTask<'a>,
     scales: [float32x4_t; VECTORS],
     block: usize,
     row: usize,
@@ -68,7 +68,7 @@ impl<'a> Writer<'a> {
     /// The task must be checked, and the block inside it.
     #[inline]
     #[target_feature(enable = "neon")]
-    pub(super) unsafe fn new(task: &'a Task<'a>, pixel: usize, block: usize) -> Self {
+    pub(super) unsafe fn new(task: &'a ConvTask<'a>, pixel: usize, block: usize) -> Self {
         // SAFETY: multipliers are padded to whole blocks.
         let scales = unsafe { scales(task.multipliers.add(block * BLOCK)) };
         Self { task, scales, block, row: pixel / task.width, column: pixel % task.width }

@@ -6,7 +6,7 @@ use crate::layout::GROUP;
 /// it has.
 ///
 /// A tap that begins where the one before it ends belongs to the same run, for its weights follow as well.
-/// The pixels of a picture are one group each: there, a row of the kernel is one run, and fills vectors that
+/// The pixels of an image are one group each: there, a row of the kernel is one run, and fills vectors that
 /// one tap cannot.
 #[inline(always)]
 pub(super) fn runs(mut taps: &[usize], groups: usize) -> impl Iterator<Item = (usize, usize)> {

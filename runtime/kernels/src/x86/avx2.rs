@@ -4,16 +4,17 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use crate::depthwise::Task as DepthwiseTask;
 use crate::layout::{BLOCK, GROUP};
 use crate::requantize::Rounding;
 use crate::scalar;
-use crate::task::{Task, even_tiles};
+use crate::task::conv::ConvTask;
+use crate::task::depthwise::DepthwiseTask;
+use crate::task::tiles::{each_depthwise_tile, even_tiles};
 
 /// # Safety
 /// The task must be checked, pixels and blocks inside it, and AVX2 available.
 #[target_feature(enable = "avx2")]
-pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<usize>) {
+pub(crate) unsafe fn conv(task: &ConvTask<'_>, pixels: Range<usize>, blocks: Range<usize>) {
     for block in blocks {
         for (pixel, count) in even_tiles(pixels.len(), 3) {
             let pixel = pixels.start + pixel;
@@ -34,7 +35,7 @@ pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<u
 /// # Safety
 /// As `conv`.
 #[target_feature(enable = "avx2")]
-unsafe fn tile<const P: usize>(task: &Task<'_>, pixel: usize, block: usize) {
+unsafe fn tile<const P: usize>(task: &ConvTask<'_>, pixel: usize, block: usize) {
     // SAFETY: windows and weights are inside what the task describes.
     unsafe {
         let windows = task.windows::<P>(pixel);
@@ -55,7 +56,7 @@ unsafe fn tile<const P: usize>(task: &Task<'_>, pixel: usize, block: usize) {
             }
             weights = weights.add(BLOCK * GROUP);
         }
-        // A copy: sums whose address is known to somebody would not stay in registers.
+        // A copy: sums whose address is known elsewhere would not stay in registers.
         let sums = { sums };
         for (p, sums) in sums.iter().enumerate() {
             let mut halves = [0i32; 2 * BLOCK];
@@ -75,21 +76,7 @@ unsafe fn tile<const P: usize>(task: &Task<'_>, pixel: usize, block: usize) {
 /// The task must be checked, rows inside it, and AVX2 available.
 #[target_feature(enable = "avx2")]
 pub(crate) unsafe fn depthwise(task: &DepthwiseTask<'_>, rows: Range<usize>) {
-    for block in 0..task.padded / BLOCK {
-        for row in rows.clone() {
-            for (column, count) in even_tiles(task.width, 4) {
-                // SAFETY: passed on.
-                unsafe {
-                    match count {
-                        1 => depthwise_tile::<1>(task, row, column, block),
-                        2 => depthwise_tile::<2>(task, row, column, block),
-                        3 => depthwise_tile::<3>(task, row, column, block),
-                        _ => depthwise_tile::<4>(task, row, column, block),
-                    }
-                }
-            }
-        }
-    }
+    each_depthwise_tile!(task, rows, BLOCK, depthwise_tile);
 }
 
 /// `P` pixels of 16 channels, two taps at a time.

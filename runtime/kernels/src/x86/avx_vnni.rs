@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use crate::layout::{BLOCK, GROUP};
 use crate::scalar;
-use crate::task::{Sink, Task, even_tiles};
+use crate::task::conv::{ConvTask, Sink};
+use crate::task::tiles::even_tiles;
 
 use super::avx2::round;
 
@@ -15,7 +16,7 @@ macro_rules! loops {
         /// # Safety
         /// The task must be checked, pixels and blocks inside it, and the features available.
         #[target_feature(enable = $features)]
-        pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<usize>) {
+        pub(crate) unsafe fn conv(task: &ConvTask<'_>, pixels: Range<usize>, blocks: Range<usize>) {
             for block in blocks {
                 for (pixel, count) in even_tiles(pixels.len(), 6) {
                     let pixel = pixels.start + pixel;
@@ -39,7 +40,7 @@ macro_rules! loops {
         /// # Safety
         /// As `conv`.
         #[target_feature(enable = $features)]
-        unsafe fn tile<const P: usize>(task: &Task<'_>, pixel: usize, block: usize) {
+        unsafe fn tile<const P: usize>(task: &ConvTask<'_>, pixel: usize, block: usize) {
             // SAFETY: windows and weights are inside what the task describes.
             unsafe {
                 let windows = task.windows::<P>(pixel);
@@ -58,7 +59,7 @@ macro_rules! loops {
                     }
                     weights = weights.add(BLOCK * GROUP);
                 }
-                // A copy: sums whose address is known to somebody would not stay in registers.
+                // A copy: sums whose address is known elsewhere would not stay in registers.
                 let done = sums;
                 store(task, pixel, block, &done);
             }
@@ -72,7 +73,7 @@ loops!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 /// As `conv`.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn store<const P: usize>(task: &Task<'_>, pixel: usize, block: usize, sums: &[[__m256i; 2]; P]) {
+unsafe fn store<const P: usize>(task: &ConvTask<'_>, pixel: usize, block: usize, sums: &[[__m256i; 2]; P]) {
     // SAFETY: multipliers and pixels are padded to whole blocks.
     unsafe {
         let Sink::Bytes { start, origin, row, pixel: step, rounding } = task.sink else {

@@ -1,4 +1,4 @@
-//! Tensors in the middle of larger allocations, which tell what a kernel has touched.
+//! Tensors in the middle of larger allocations, which show what a kernel has touched.
 
 use std::fmt::Debug;
 
@@ -6,7 +6,7 @@ use comet_kernels::{Fault, Layout};
 
 use super::random::Random;
 
-/// Bytes (or real numbers) before and behind every tensor that nobody may touch.
+/// Bytes (or real numbers) before and behind every tensor that no kernel may touch.
 const GUARD: usize = 256;
 const MARK: u8 = 0xA5;
 
@@ -33,7 +33,7 @@ impl Buffer {
         for (place, value) in places(layout).zip(values) {
             tensor[place] = *value;
         }
-        // An odd place now and then: no kernel may count on an alignment.
+        // An odd place now and then: no kernel may rely on an alignment.
         Self::around(layout, tensor, random.size(0..=15))
     }
 
@@ -83,7 +83,7 @@ impl Buffer {
                     && (halo.left..halo.left + self.layout.width()).contains(&x)
             });
             let at = index as i64 - self.start as i64;
-            assert!(inside, "{name}: byte {at}, which is none of a pixel, was written");
+            assert!(inside, "{name}: byte {at}, which belongs to no pixel, was written");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Convolutions with all that they are made of, what they run on, and what they must give.
 
-use comet_kernels::{Conv, ConvShape, Depthwise, Halo, Layout, Pool, Target, Tier};
+use comet_kernels::{Conv, ConvShape, ConvSpec, Depthwise, Halo, Layout, Pool, Target, Tier};
 
 use super::buffer::{Buffer, assert_writes, assert_writes_reals};
 use super::formulas::{self, Tensor, output_size, requantize};
@@ -126,12 +126,12 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// Everything by chance.
+    /// Everything is random.
     pub(crate) fn random(seed: u64, depthwise: bool) -> Self {
         Self::new(Plan::random(&mut Random::new(!seed), depthwise), seed)
     }
 
-    /// What the plan leaves open by chance.
+    /// What the plan leaves open is random.
     pub(crate) fn new(plan: Plan, seed: u64) -> Self {
         let random = &mut Random::new(seed);
         let Plan { depthwise, channels, height, width, shape, zero_point, .. } = plan;
@@ -142,8 +142,8 @@ impl Case {
             bottom: padding.bottom + extra.bottom,
             right: padding.right + extra.right,
         };
-        let picture = !depthwise && random.chance(25);
-        let layout = if picture { Layout::picture } else { Layout::new };
+        let image = !depthwise && random.chance(25);
+        let layout = if image { Layout::image } else { Layout::new };
         let input = layout(channels, height, width, halo).unwrap();
         let size = output_size(shape, height, width);
         assert_eq!(shape.output(height, width), size, "seed {seed}, {plan:?}");
@@ -179,13 +179,13 @@ impl Case {
         for tier in Tier::available() {
             let name = |pool: &Pool| format!("{tier:?}, {} threads, {case}", pool.threads());
             if plan.depthwise {
-                let conv = self.depthwise(tier);
+                let conv = Depthwise::new(tier, &self.spec()).unwrap();
                 for pool in pools {
                     let run = |output: &mut [u8]| conv.run(pool, buffer.slice(), output);
                     assert_writes(&name(pool), self.output, &self.bytes(), run);
                 }
             } else {
-                let conv = self.conv(tier);
+                let conv = Conv::new(tier, &self.spec()).unwrap();
                 for pool in pools {
                     if *target == Target::Reals {
                         let run = |output: &mut [f32]| conv.run_real(pool, buffer.slice(), output);
@@ -200,18 +200,17 @@ impl Case {
         }
     }
 
-    fn conv(&self, tier: Tier) -> Conv {
-        let Plan { shape, zero_point, .. } = &self.plan;
-        let (weights, bias, multipliers) = (&self.weights, &self.bias, &self.multipliers);
-        let (input, output, target) = (self.input, self.output, self.target);
-        Conv::new(tier, shape, input, *zero_point, weights, bias, multipliers, output, target).unwrap()
-    }
-
-    fn depthwise(&self, tier: Tier) -> Depthwise {
-        let Plan { shape, zero_point, .. } = &self.plan;
-        let (weights, bias, multipliers) = (&self.weights, &self.bias, &self.multipliers);
-        let (input, output, target) = (self.input, self.output, self.target);
-        Depthwise::new(tier, shape, input, *zero_point, weights, bias, multipliers, output, target).unwrap()
+    fn spec(&self) -> ConvSpec<'_> {
+        ConvSpec {
+            shape: self.plan.shape,
+            input: self.input,
+            zero_point: self.plan.zero_point,
+            weights: &self.weights,
+            bias: &self.bias,
+            multipliers: &self.multipliers,
+            output: self.output,
+            target: self.target,
+        }
     }
 
     /// Sum number `index` in units of the output.

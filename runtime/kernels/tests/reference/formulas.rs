@@ -96,7 +96,7 @@ pub(crate) fn steps(byte: u8, zero_point: u8) -> i32 {
 
 /// The byte for a real number in units of the output's scale.
 pub(crate) fn requantize(real: f32, target: Target) -> u8 {
-    let Target::Bytes { zero_point, low, high } = target else { unreachable!("real numbers are no bytes") };
+    let Target::Bytes { zero_point, low, high } = target else { unreachable!("real numbers are not bytes") };
     let zero = f32::from(zero_point);
     let clamped = real.clamp(f32::from(low) - zero, f32::from(high) - zero);
     (clamped.round_ties_even() as i32 + i32::from(zero_point)) as u8
@@ -104,7 +104,7 @@ pub(crate) fn requantize(real: f32, target: Target) -> u8 {
 
 /// The byte for a real number by exact arithmetic, to see that kernels are near it.
 pub(crate) fn ideal(real: f64, scale: f32, target: Target) -> u8 {
-    let Target::Bytes { zero_point, low, high } = target else { unreachable!("real numbers are no bytes") };
+    let Target::Bytes { zero_point, low, high } = target else { unreachable!("real numbers are not bytes") };
     let byte = (real / f64::from(scale)).round_ties_even() + f64::from(zero_point);
     byte.clamp(f64::from(low), f64::from(high)) as u8
 }

@@ -5,9 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, value_parser};
 
-use super::{ModelArgs, OutputArgs, ThreadArgs, duration, share};
+use super::shared::{ModelArgs, OutputArgs, ThreadArgs};
+use super::values::{degrees, duration, frames_a_second, ratio};
+#[cfg(feature = "web")]
+use crate::sink::parse_web_address;
 use crate::source::SourceSpec;
 
 #[derive(Debug, Args)]
@@ -22,42 +26,46 @@ Examples:
   comet-edge run --source synthetic:320x240,10,7 --frames 50 --overlay out
   comet-edge run --config /etc/comet-edge.toml     every option from a file
 
-Cameras are live: a frame that comes while another is answered replaces the one that waits. Everything else \
-is answered frame by frame, unless --live is given. Ctrl-C and SIGTERM end a run with exit code 0; SIGHUP reads the \
-model file again and changes to it if it is sound.")]
+Cameras are live: a frame that arrives while another is being predicted replaces the one that waits. Of everything \
+else each frame is predicted, unless --live is given. Ctrl-C and SIGTERM end a run with exit code 0; SIGHUP reads the \
+model file again and changes to it if it passes its checks. A run over files ends with exit code 5 if no image could \
+be read or a result could not be written.")]
 pub(crate) struct RunArgs {
-    /// Read options from a TOML file; what is typed and COMET_EDGE_* go before it
+    /// Read options from a TOML file; typed options and COMET_EDGE_* variables take precedence
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Number of a camera; short for --source N [default: 0]
     #[arg(long, value_name = "N", conflicts_with = "source")]
     pub(crate) camera: Option<u32>,
-    /// Camera, csi://N, picture, video, folder, 'pattern', rtsp:// or http:// address, exec:COMMAND, - (MJPEG or Y4M on
+    /// Camera, csi://N, image, video, folder, 'pattern', rtsp:// or http:// address, exec:COMMAND, - (MJPEG or Y4M on
     /// stdin), or synthetic[:WxH,fps,seed,frames]
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", value_parser = OsStringValueParser::new().try_map(SourceSpec::try_from))]
     pub(crate) source: Option<SourceSpec>,
-    /// Print one JSON object a line (the default where stdout is no terminal)
+    /// Print one JSON object a line (the default where stdout is not a terminal)
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print one line of text a frame (the default on a terminal)
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) text: bool,
     /// Append one JSON object a line to FILE; - is stdout
     #[arg(long, value_name = "FILE")]
     pub(crate) jsonl: Option<PathBuf>,
-    /// End after N answers
+    /// End after N predictions
     #[arg(long, value_name = "N")]
     pub(crate) frames: Option<u64>,
     /// End after this time: 10s, 500ms, 5m, 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
-    /// Answer every N-th frame only
+    /// Predict every Nth frame only
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u64).range(1..))]
     pub(crate) every: u64,
-    /// Answer at most N frames a second
+    /// Predict at most N frames a second
     #[arg(long, value_name = "N", value_parser = frames_a_second)]
     pub(crate) max_fps: Option<f64>,
-    /// Begin again at the end of files
+    /// Start again at the end of files
     #[arg(long = "loop")]
     pub(crate) repeat: bool,
-    /// Drop frames of a stream that come too late, as for a camera
+    /// Drop frames of a stream that arrive too late, as for a camera
     #[arg(long)]
     pub(crate) live: bool,
     /// Show a window with the overlay
@@ -98,10 +106,10 @@ pub(crate) struct CameraArgs {
     /// Frames a second to ask of a camera
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u32).range(1..=1000))]
     pub(crate) fps: u32,
-    /// End when a camera or stream breaks off, instead of opening it again
+    /// End when a camera or stream disconnects, instead of opening it again
     #[arg(long)]
     pub(crate) no_reconnect: bool,
-    /// How long a camera or stream may be away before it counts as lost [default: 30s]
+    /// How long to try to open a disconnected camera or stream again [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "no_reconnect")]
     pub(crate) reconnect: Option<Duration>,
 }
@@ -109,30 +117,30 @@ pub(crate) struct CameraArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Trust")]
 pub(crate) struct TrustArgs {
-    /// Check the explanation of every N-th answer (sufficiency, completeness, stability, drift); 0 for never
+    /// Check every Nth prediction (sufficiency, completeness, stability, contour, drift); 0 for never
     /// [default: 32; with --reference 96]
     #[arg(long, value_name = "N")]
     pub(crate) check_every: Option<u64>,
     /// Float model to measure drift against, in the checks
     #[arg(long, value_name = "FILE")]
     pub(crate) reference: Option<PathBuf>,
-    /// Name no class that is less probable than P, 0 to 1
-    #[arg(long, value_name = "P", value_parser = share)]
+    /// Withhold a class that is less probable than P, 0 to 1
+    #[arg(long, value_name = "P", value_parser = ratio)]
     pub(crate) abstain_below: Option<f64>,
-    /// Average scores and map over time; W is the weight of the newest frame, to 1; 0 is off
+    /// Average class probabilities and map over time; W is the weight of the newest frame, 0 (off) to 1
     /// [default if given: 0.3]
-    #[arg(long, value_name = "W", value_parser = share, num_args = 0..=1, default_missing_value = "0.3", require_equals = true)]
+    #[arg(long, value_name = "W", value_parser = ratio, num_args = 0..=1, default_missing_value = "0.3", require_equals = true)]
     pub(crate) smooth: Option<f64>,
     /// Smallest IoU of the map under a shift of two pixels
-    #[arg(long, value_name = "IOU", value_parser = share)]
+    #[arg(long, value_name = "IOU", value_parser = ratio)]
     pub(crate) min_stability: Option<f64>,
     /// Smallest IoU with the map of --reference
-    #[arg(long, value_name = "IOU", value_parser = share)]
+    #[arg(long, value_name = "IOU", value_parser = ratio)]
     pub(crate) min_drift_iou: Option<f64>,
     /// Raise an alarm when less than this share of the last 64 checks holds
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[arg(long, value_name = "SHARE", value_parser = ratio)]
     pub(crate) alarm_below: Option<f64>,
-    /// Write bundles of evidence for answers that are flagged, at most one a minute, and when the page asks for one
+    /// Write bundles of evidence for flagged predictions, at most one a minute, and when the page asks for one
     #[arg(long, value_name = "DIR")]
     pub(crate) evidence: Option<PathBuf>,
     /// Write no more bundles once the folder holds N
@@ -144,16 +152,23 @@ pub(crate) struct TrustArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Live page")]
 pub(crate) struct PageArgs {
-    /// Serve the live page, metrics and state [default if given: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:8080", require_equals = false)]
+    /// Serve the live page, metrics and state; a port alone is one of this machine [default if given: 127.0.0.1:8080]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        num_args = 0..=1,
+        default_missing_value = "127.0.0.1:8080",
+        require_equals = false,
+        value_parser = parse_web_address
+    )]
     pub(crate) http: Option<SocketAddr>,
     /// File with the token that viewers must give; needed for addresses other than 127.0.0.1
     #[arg(long, value_name = "FILE", requires = "http")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Name by which viewers may call this machine, beside its address; may be repeated
+    /// Host name by which viewers may call this machine, beside its address; may be repeated
     #[arg(long, value_name = "HOST", requires = "http")]
     pub(crate) http_host: Vec<String>,
-    /// Connections at a time
+    /// Most connections at a time
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = value_parser!(u16).range(1..=1024))]
     pub(crate) http_clients: u16,
 }
@@ -161,7 +176,7 @@ pub(crate) struct PageArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recording")]
 pub(crate) struct RecordingArgs {
-    /// Record pictures (MJPEG-AVI) and results (JSON lines) in segments
+    /// Record images (MJPEG-AVI) and results (JSON lines) in segments
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
     /// Keep the recording below this size by removing its oldest segments: 500MB, 2GiB
@@ -182,7 +197,7 @@ pub(crate) struct MqttArgs {
     /// First part of the topics
     #[arg(long, value_name = "PREFIX", default_value = "comet-edge")]
     pub(crate) mqtt_topic: String,
-    /// Second part of the topics [default: from the source]
+    /// Second part of the topics [default: made of the names of machine and source]
     #[arg(long, value_name = "NAME")]
     pub(crate) camera_name: Option<String>,
     /// Do not announce the camera to Home Assistant
@@ -193,24 +208,10 @@ pub(crate) struct MqttArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Board")]
 pub(crate) struct BoardArgs {
-    /// Answer less often above this temperature, in degrees Celsius
+    /// Predict less often above this temperature, in degrees Celsius
     #[arg(long, value_name = "DEGREES", default_value_t = 80.0, value_parser = degrees)]
     pub(crate) max_temp: f64,
     /// Where /sys is found, for tests
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
     pub(crate) sysfs_root: PathBuf,
-}
-
-fn frames_a_second(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(fps) if fps.is_finite() && fps >= 0.001 => Ok(fps),
-        _ => Err("it is no number from 0.001 on".into()),
-    }
-}
-
-fn degrees(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(degrees) if (20.0..=150.0).contains(&degrees) => Ok(degrees),
-        _ => Err("it is no number from 20 to 150".into()),
-    }
 }

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::file::MAX_BYTES;
+/// The longest file that is read.
+pub(super) const MAX_BYTES: u64 = 1 << 20;
 
 /// Why a setting was refused; `place` is the file with its line, or the variable.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +16,7 @@ pub(in crate::cli) struct ConfigError {
 /// The ways in which a setting can be refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfigErrorKind {
-    /// The file could not be opened or read, or is no text.
+    /// The file could not be opened or read, or is not text.
     #[error("cannot be read ({0}); name another file with --config")]
     Io(io::Error),
     /// Longer than [`MAX_BYTES`].
@@ -25,10 +26,10 @@ pub(super) enum ConfigErrorKind {
     #[error("cannot be understood ({0}); write each setting once, such as fps = 15")]
     Syntax(String),
     /// There is no such flag.
-    #[error("'{name}' is no setting; {}", advice(.nearest.as_deref()))]
+    #[error("'{name}' is not a setting; {}", advice(.nearest.as_deref()))]
     Unknown { name: String, nearest: Option<String> },
     /// The flag takes another kind of value.
-    #[error("'{name}' wants {expected}, not {found}")]
+    #[error("'{name}' must be {expected}, not {found}")]
     Type { name: String, expected: String, found: &'static str },
     /// The flag does not take this value.
     #[error("'{name}': {fault}")]

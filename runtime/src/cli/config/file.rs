@@ -8,12 +8,9 @@ use std::path::Path;
 use clap::{Arg, Command};
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::error::{ConfigError, ConfigErrorKind};
+use super::error::{ConfigError, ConfigErrorKind, MAX_BYTES};
+use super::flags::{CONFIG, nearest, options};
 use super::setting::{Setting, Value};
-use super::{CONFIG, nearest, options};
-
-/// The longest file that is read.
-pub(super) const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads the settings of a file.
 ///
@@ -30,7 +27,7 @@ pub(super) fn read<'a>(path: &Path, run: &'a Command) -> Result<Vec<Setting<'a>>
     parse(&name, &text, run)
 }
 
-/// The settings in `text`, in its order, so that the first fault is the one that is told.
+/// The settings in `text`, in its order, so that the first fault is the one that is reported.
 pub(super) fn parse<'a>(name: &str, text: &str, run: &'a Command) -> Result<Vec<Setting<'a>>, ConfigError> {
     let place = |byte: usize| format!("{name}:{}", line(text, byte));
     let table = DeTable::parse(text).map_err(|error| {
@@ -51,7 +48,7 @@ pub(super) fn parse<'a>(name: &str, text: &str, run: &'a Command) -> Result<Vec<
 
 fn option<'a>(key: &str, run: &'a Command) -> Result<&'a Arg, ConfigErrorKind> {
     if key == CONFIG {
-        let fault = "a configuration file names no other".into();
+        let fault = "a configuration file cannot name another one".into();
         return Err(ConfigErrorKind::Value { name: key.to_owned(), fault });
     }
     options(run).find(|arg| arg.get_long() == Some(key)).ok_or_else(|| {

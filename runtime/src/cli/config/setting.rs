@@ -44,7 +44,7 @@ impl Value {
 #[derive(Debug)]
 pub(super) struct Setting<'a> {
     arg: &'a Arg,
-    /// Where it stands, for messages.
+    /// Where it was found, for messages.
     place: String,
     is_on: bool,
     /// Empty for what was typed: it is there already.
@@ -57,10 +57,10 @@ impl<'a> Setting<'a> {
         Self { arg, place: String::new(), is_on: true, words: Vec::new() }
     }
 
-    /// `value` for `arg`, as it stands in `place`.
+    /// `value` for `arg`, as it was found in `place`.
     ///
     /// # Errors
-    /// The flag takes another kind of value. Whether it takes this very one, [`Self::check`] tells.
+    /// The flag takes another kind of value. Whether it takes this very one is checked by [`Self::check`].
     pub(super) fn new(arg: &'a Arg, place: String, value: Value) -> Result<Self, ConfigError> {
         let name = arg.get_long().unwrap_or_default();
         let flag = format!("--{name}");
@@ -83,7 +83,7 @@ impl<'a> Setting<'a> {
         Ok(Self { arg, place, is_on: !words.is_empty(), words })
     }
 
-    /// Lets the parser judge the value alone. What clashes with other flags shows once all are together.
+    /// Lets the parser check the value alone. Conflicts with other flags are found when all of them are parsed.
     ///
     /// # Errors
     /// The flag does not take the value.
@@ -148,7 +148,7 @@ fn expected(arg: &Arg) -> String {
         (false, true) => "a text, a number or a list of them",
         (false, false) => "a text or a number",
     };
-    format!("{what}, as {arg} does")
+    format!("{what}, as for {arg}")
 }
 
 /// The parser's message without its frame, in one line.

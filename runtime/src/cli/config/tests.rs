@@ -54,7 +54,7 @@ fn a_file_stands_for_the_words_that_it_spares() {
 }
 
 #[test]
-fn what_is_typed_goes_before_the_environment_and_the_environment_before_the_file() {
+fn typed_options_take_precedence_over_the_environment_and_the_environment_over_the_file() {
     let toml = "fps = 10\nlive = true\ntag = \"file\"\n";
     let env = [("COMET_EDGE_FPS", "20"), ("COMET_EDGE_LIVE", "0"), ("COMET_EDGE_TAG", "")];
     assert_eq!(expanded(toml, &env, "comet-edge run").unwrap(), "comet-edge run --fps=20 --tag=file");
@@ -78,21 +78,21 @@ fn a_setting_that_goes_first_drops_what_it_cannot_stand_beside() {
 }
 
 #[test]
-fn a_fault_of_the_file_is_told_with_its_line_and_what_was_expected() {
+fn a_fault_of_the_file_is_reported_with_its_line_and_what_was_expected() {
     let cases = [
         ("fps = 10\n\nsorce = 'x'\n", &["c.toml:3:", "'sorce'", "did you mean 'source'?"][..]),
-        ("zzz = 1\n", &["c.toml:1:", "'zzz' is no setting", "run --help"]),
-        ("\nlive = 'yes'\n", &["c.toml:2:", "'live' wants true or false, not a text or a number"]),
-        ("fps = true\n", &["c.toml:1:", "'fps' wants a text or a number", "--fps", "not a boolean"]),
-        ("fps = [1, 2]\n", &["c.toml:1:", "'fps' wants a text or a number", "not a list"]),
-        ("tag = [[1]]\n", &["c.toml:1:", "'tag' wants", "a list of lists"]),
-        ("[camera]\nfps = 1\n", &["c.toml:1:", "'camera' wants", "not a table"]),
+        ("zzz = 1\n", &["c.toml:1:", "'zzz' is not a setting", "run --help"]),
+        ("\nlive = 'yes'\n", &["c.toml:2:", "'live' must be true or false, not a text or a number"]),
+        ("fps = true\n", &["c.toml:1:", "'fps' must be a text or a number", "--fps", "not a boolean"]),
+        ("fps = [1, 2]\n", &["c.toml:1:", "'fps' must be a text or a number", "not a list"]),
+        ("tag = [[1]]\n", &["c.toml:1:", "'tag' must be", "a list of lists"]),
+        ("[camera]\nfps = 1\n", &["c.toml:1:", "'camera' must be", "not a table"]),
         ("live = true\nfps = 0\n", &["c.toml:2:", "'fps'", "1..=60"]),
         ("fps = 'fast'\n", &["c.toml:1:", "'fps'", "invalid digit"]),
         ("live = true\nfps =\n", &["c.toml:2:", "cannot be understood"]),
         ("live = true\nlive = false\n", &["c.toml:2:", "cannot be understood"]),
-        ("config = 'other.toml'\n", &["c.toml:1:", "names no other"]),
-        ("help = true\n", &["c.toml:1:", "'help' is no setting"]),
+        ("config = 'other.toml'\n", &["c.toml:1:", "cannot name another one"]),
+        ("help = true\n", &["c.toml:1:", "'help' is not a setting"]),
     ];
     for (toml, parts) in cases {
         let error = expanded(toml, &[], "comet-edge run").unwrap_err();
@@ -103,7 +103,7 @@ fn a_fault_of_the_file_is_told_with_its_line_and_what_was_expected() {
 #[test]
 fn a_fault_of_the_environment_names_the_variable() {
     let cases = [
-        (("COMET_EDGE_FSP", "10"), &["'COMET_EDGE_FSP' is no setting", "'COMET_EDGE_FPS'"][..]),
+        (("COMET_EDGE_FSP", "10"), &["'COMET_EDGE_FSP' is not a setting", "'COMET_EDGE_FPS'"][..]),
         (("COMET_EDGE_NORECONNECT", "1"), &["did you mean 'COMET_EDGE_NO_RECONNECT'?"]),
         (("COMET_EDGE_LIVE", "maybe"), &["COMET_EDGE_LIVE:", "true or false"]),
         (("COMET_EDGE_FPS", "61"), &["COMET_EDGE_FPS:", "1..=60"]),

@@ -1,9 +1,9 @@
-//! Cameras: is there one, may it be opened, does it tell its formats?
+//! Cameras: is there one, may it be opened, does it list its formats?
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 
-use super::Check;
+use super::check::Check;
 use crate::source::{VideoDevice, describe_devices};
 
 pub(super) fn camera(devices: &[VideoDevice]) -> Check {
@@ -30,7 +30,7 @@ pub(super) fn permissions(devices: &[VideoDevice]) -> Check {
         .map(|device| device.path.display().to_string())
         .collect();
     match denied.is_empty() {
-        true => Check::ok(name, format!("{} video devices, none is forbidden", devices.len())),
+        true => Check::ok(name, format!("{} video devices, all may be opened", devices.len())),
         false => Check::fail(
             name,
             format!("may not open {}", denied.join(", ")),
@@ -39,36 +39,36 @@ pub(super) fn permissions(devices: &[VideoDevice]) -> Check {
     }
 }
 
-/// Many nodes are no cameras (metadata, codecs), so one that answers is enough.
+/// Many nodes are not cameras (metadata, codecs), so one that lists its formats is enough.
 pub(super) fn formats(
     devices: &[VideoDevice],
-    ask: impl Fn(&VideoDevice) -> Result<Vec<String>, String>,
+    query: impl Fn(&VideoDevice) -> Result<Vec<String>, String>,
 ) -> Check {
     let name = "formats";
-    let (mut told, mut faults) = (Vec::new(), Vec::new());
+    let (mut listed, mut faults) = (Vec::new(), Vec::new());
     for device in devices {
         let path = device.path.display();
-        match ask(device) {
+        match query(device) {
             Ok(formats) => match formats.last() {
-                Some(format) => told.push(format!("{path}: {} formats, such as {format}", formats.len())),
+                Some(format) => listed.push(format!("{path}: {} formats, such as {format}", formats.len())),
                 None => faults.push(format!("{path}: it lists none")),
             },
             Err(fault) => faults.push(format!("{path}: {fault}")),
         }
     }
-    match (told.is_empty(), faults.is_empty()) {
-        (true, true) => Check::ok(name, "there is no device to ask"),
+    match (listed.is_empty(), faults.is_empty()) {
+        (true, true) => Check::ok(name, "there is no device to query"),
         (true, false) => {
             let fix = "end other programs that use it; a camera module is opened with --source csi://0";
-            Check::warn(name, format!("no device tells its formats: {}", faults.join("; ")), fix)
+            Check::warn(name, format!("no device lists its formats: {}", faults.join("; ")), fix)
         }
-        (false, _) => Check::ok(name, told.join("; ")),
+        (false, _) => Check::ok(name, listed.join("; ")),
     }
 }
 
-/// The formats of a device, or why it does not tell them.
+/// The formats of a device, or why it does not list them.
 #[cfg(feature = "camera")]
-pub(super) fn ask(device: &VideoDevice) -> Result<Vec<String>, String> {
+pub(super) fn query(device: &VideoDevice) -> Result<Vec<String>, String> {
     use crate::source::{SourceErrorKind, camera_formats};
 
     camera_formats(device.index).map_err(|error| match error.kind {
@@ -78,13 +78,13 @@ pub(super) fn ask(device: &VideoDevice) -> Result<Vec<String>, String> {
 }
 
 #[cfg(not(feature = "camera"))]
-pub(super) fn ask(_: &VideoDevice) -> Result<Vec<String>, String> {
+pub(super) fn query(_: &VideoDevice) -> Result<Vec<String>, String> {
     Err("this build has no camera support".into())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Status;
+    use super::super::check::Status;
     use super::*;
 
     fn device(index: u32) -> VideoDevice {
@@ -99,16 +99,16 @@ mod tests {
     }
 
     #[test]
-    fn one_device_that_tells_its_formats_is_enough() {
-        let told = |device: &VideoDevice| match device.index {
+    fn one_device_that_lists_its_formats_is_enough() {
+        let query = |device: &VideoDevice| match device.index {
             0 => Ok(vec!["320x240 MJPG 30 fps".into(), "640x480 MJPG 30 fps".into()]),
             1 => Ok(Vec::new()),
             _ => Err("busy".into()),
         };
-        let check = formats(&[device(0), device(1), device(2)], told);
+        let check = formats(&[device(0), device(1), device(2)], query);
         assert_eq!(check.status, Status::Ok);
         assert_eq!(check.detail, "/dev/video0: 2 formats, such as 640x480 MJPG 30 fps");
-        let check = formats(&[device(1), device(2)], told);
+        let check = formats(&[device(1), device(2)], query);
         assert!(check.status == Status::Warn && check.fix.is_some());
         assert!(check.detail.contains("/dev/video1: it lists none; /dev/video2: busy"), "{}", check.detail);
     }

@@ -1,23 +1,24 @@
-//! The model: is the file whole, does it answer, and does it answer as the float model did?
+//! The model: is the file whole, does it give predictions, and are they those of the float model?
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::Check;
+use comet_engine::explain::{AgreementSummary, CompareError, MaskAgreement, ReferenceError, ReferenceSet};
+use comet_engine::model::{Fidelity, GateLimits, ModelFile};
+use comet_engine::run::Session;
+
+use super::check::Check;
 use crate::cli::args::ModelArgs;
-use crate::cli::model;
-use crate::engine::Session;
-use crate::explain::{AgreementSummary, CompareError, MaskAgreement, ReferenceError, ReferenceSet};
-use crate::model::{Fidelity, GateLimits, ModelFile};
+use crate::cli::{environment, model};
 use crate::source::SyntheticScene;
 
-/// The largest number of calibration pictures that is answered: a check, no measurement.
-const PICTURES: usize = 16;
+/// The largest number of calibration images that is predicted: a check, not a measurement.
+const IMAGES: usize = 16;
 const MODEL: &str = "model";
 const CALIBRATION: &str = "calibration";
 
-/// The model answers a drawn picture, and calibration pictures as its float parent did.
+/// The model predicts a drawn image, and calibration images as its float parent did.
 pub(super) fn checks(args: &ModelArgs, calib: Option<&Path>) -> [Check; 2] {
     let fix = match args.model {
         Some(_) => "copy the file again, or name another one with --model",
@@ -25,45 +26,45 @@ pub(super) fn checks(args: &ModelArgs, calib: Option<&Path>) -> [Check; 2] {
     };
     let tried = || -> Result<_, Box<dyn Error>> {
         let model = model::load(args)?;
-        let (session, detail) = answer(&model)?;
+        let (session, detail) = try_out(&model)?;
         Ok((model, session, detail))
     };
     match tried() {
         Ok((model, mut session, detail)) => {
             let set = find_set(&model, args.model.as_deref(), calib);
-            [seal(args, detail), calibration(&model, &mut session, set)]
+            [checksum(args, detail), calibration(&model, &mut session, set)]
         }
         Err(error) => {
-            let skipped = Check::warn(CALIBRATION, "not checked without a model", "mend the model first");
+            let skipped = Check::warn(CALIBRATION, "not checked without a model", "fix the model first");
             [Check::fail(MODEL, error.to_string(), fix), skipped]
         }
     }
 }
 
-fn answer(model: &ModelFile) -> Result<(Session, String), Box<dyn Error>> {
-    let mut session = Session::new(model)?;
-    let picture = SyntheticScene::default().draw(0);
-    let begun = Instant::now();
-    let answer = session.explain(&picture)?;
-    let ms = 1000.0 * begun.elapsed().as_secs_f64();
+fn try_out(model: &ModelFile) -> Result<(Session, String), Box<dyn Error>> {
+    let mut session = Session::with_options(model, environment::engine(1)?)?;
+    let image = SyntheticScene::default().draw(0);
+    let started = Instant::now();
+    let explanation = session.explain(&image)?;
+    let ms = 1000.0 * started.elapsed().as_secs_f64();
     let manifest = model.manifest();
-    if !answer.is_valid() || answer.logits.len() != manifest.classes.len() {
-        return Err("its answer to a drawn picture is not valid".into());
+    if !explanation.is_valid() || explanation.logits.len() != manifest.classes.len() {
+        return Err("its prediction for a drawn image is not valid".into());
     }
     let digits = model.sha256().get(..12).unwrap_or_default();
     let plan = session.plan();
     let why = plan.remark.as_ref().map(|remark| format!(" ({remark})")).unwrap_or_default();
     let detail = format!(
-        "{} ({}, SHA-256 {digits}...) answers a drawn picture in {ms:.1} ms (n = 1); kernels: {}{why}",
+        "{} ({}, SHA-256 {digits}...) predicts a drawn image in {ms:.1} ms (n = 1); kernels: {}{why}",
         manifest.name, manifest.precision, plan.kernels
     );
     Ok((session, detail))
 }
 
-/// A file that was read without its seal may be damaged and still answer.
-fn seal(args: &ModelArgs, detail: String) -> Check {
+/// A file whose checksum was not verified may be damaged and still give predictions.
+fn checksum(args: &ModelArgs, detail: String) -> Check {
     match args.model.is_some() && args.skip_hash {
-        true => Check::warn(MODEL, format!("{detail}; its seal was not checked"), "leave --skip-hash away"),
+        true => Check::warn(MODEL, format!("{detail}; its checksum was not verified"), "remove --skip-hash"),
         false => Check::ok(MODEL, detail),
     }
 }
@@ -77,7 +78,7 @@ fn calibration(
     let set = match set {
         Ok(Some(set)) => set,
         Ok(None) => {
-            let detail = "not checked: no pictures of this model beside it or the program (--calib DIR)";
+            let detail = "not checked: no images of this model beside it or the program (--calib DIR)";
             return Check::ok(CALIBRATION, detail);
         }
         Err(error) => return Check::fail(CALIBRATION, error.to_string(), other),
@@ -93,11 +94,11 @@ fn calibration(
         return Check::ok(CALIBRATION, detail);
     }
     let fix = "run 'comet-edge verify' with --model and --calib; if COMET_EDGE_KERNEL=scalar passes there, \
-               the fast kernels are at fault: report it";
+               the fast kernels are wrong: report it";
     Check::fail(CALIBRATION, format!("{} (n = {})", misses.join("; "), fidelity.n), fix)
 }
 
-/// The set that was named, or the first that fits among those that stand around.
+/// The set that was named, or the first that fits the model among those near it.
 ///
 /// # Errors
 /// The named set cannot be used with the model.
@@ -133,24 +134,24 @@ fn usual_folders(name: &str, file: Option<&Path>) -> Vec<PathBuf> {
     bases.map(|base| base.join("calib").join(name)).collect()
 }
 
-/// Answers pictures from all over the set.
+/// Predicts images from all over the set.
 fn compare_sample(session: &mut Session, set: &ReferenceSet) -> Result<Fidelity, CompareError> {
-    let step = set.index().images.len().div_ceil(PICTURES).max(1);
+    let step = set.index().images.len().div_ceil(IMAGES).max(1);
     let mut summary = AgreementSummary::default();
     for case in set.cases().step_by(step) {
         let case = case?;
-        let answer = session.explain(&case.picture)?;
-        let (reference, other) = (&case.answer.mask, &answer.mask);
+        let explanation = session.explain(&case.image)?;
+        let (reference, other) = (&case.answer.mask, &explanation.mask);
         let agreement = MaskAgreement::between(reference, other).ok_or(CompareError::Size {
             reference: (reference.width(), reference.height()),
             other: (other.width(), other.height()),
         })?;
-        summary.add(agreement, case.answer.top(), answer.top(), Some(case.truth));
+        summary.add(agreement, case.answer.top(), explanation.top(), Some(case.truth));
     }
-    summary.finish().ok_or(CompareError::NoPictures)
+    summary.finish().ok_or(CompareError::NoImages)
 }
 
-/// One odd picture among few is no miss: for that, `verify` looks at the whole set.
+/// One odd image among few does not count as a miss: `verify` is for looking at the whole set.
 fn sample_limits(limits: GateLimits, n: usize) -> GateLimits {
     GateLimits {
         min_agreement: limits.min_agreement - 100.0 / n.max(1) as f64,
@@ -162,11 +163,11 @@ fn sample_limits(limits: GateLimits, n: usize) -> GateLimits {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Status;
+    use super::super::check::Status;
     use super::*;
 
     #[test]
-    fn the_built_in_model_answers() {
+    fn the_built_in_model_gives_predictions() {
         let args = ModelArgs { model: None, skip_hash: false };
         let [model, calibration] = checks(&args, None);
         assert_eq!(model.status, Status::Ok, "{}", model.detail);
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_fails_and_says_so() {
+    fn a_damaged_file_fails_and_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("m.onnx");
         std::fs::write(&file, "no model").unwrap();
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn one_odd_picture_of_sixteen_is_forgiven_and_a_wrong_map_is_not() {
+    fn one_odd_image_of_sixteen_is_accepted_and_a_wrong_map_is_not() {
         let limits = sample_limits(GateLimits::default(), 16);
         let mut fidelity = Fidelity {
             n: 16,

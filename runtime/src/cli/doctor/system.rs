@@ -1,4 +1,4 @@
-//! What a run needs beside camera and model: processor, memory, a cool board, a disk, programs, a clock.
+//! What a run needs besides camera and model: processor, memory, a cool board, a disk, programs, a clock.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,12 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 
-use super::Check;
-use crate::engine::Tier;
-use crate::storage::write_atomically;
+use comet_engine::run::Tier;
+use comet_engine::storage::write_atomically;
+
+use super::check::Check;
 
 const MIB: u64 = 1 << 20;
-/// Below this, in MiB, a large camera picture may fail.
+/// Below this, in MiB, a large camera image may fail.
 const LEAST_MEMORY: u64 = 256;
 /// Below this, in MiB, a recording soon ends.
 const LEAST_SPACE: u64 = 512;
@@ -35,13 +36,13 @@ pub(super) fn processor(features: &[(&str, bool)], tier: Tier) -> Check {
     let detail = format!("{}: {}; fastest kernels {}", std::env::consts::ARCH, words.join(", "), tier.name());
     match features.iter().any(|(_, has)| *has) {
         true => Check::ok(name, detail),
-        false => Check::warn(name, detail, "it works, but slowly: choose a processor with one of these"),
+        false => Check::warn(name, detail, "it works, but slowly: a processor with one of these is faster"),
     }
 }
 
 pub(super) fn memory(available: Option<u64>) -> Check {
     let name = "memory";
-    let fix = "end other programs, or ask the camera for smaller pictures (--width, --height)";
+    let fix = "end other programs, or ask the camera for smaller images (--width, --height)";
     match available {
         None => Check::ok(name, "not known on this system"),
         Some(mib) if mib < LEAST_MEMORY => Check::warn(name, format!("{mib} MiB available"), fix),
@@ -105,7 +106,7 @@ fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// None of them is needed for USB cameras, pictures and standard input.
+/// None of them is needed for USB cameras, images and standard input.
 pub(super) fn programs(path: Option<&OsStr>) -> Check {
     let name = "programs";
     let is_there = |program: &&str| {
@@ -139,14 +140,16 @@ pub(super) fn clock(now: SystemTime) -> Check {
     let moment = OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).unwrap_or_default());
     let day = moment.unwrap_or(OffsetDateTime::UNIX_EPOCH).date();
     match seconds < EARLIEST {
-        true => Check::warn(name, format!("it says {day}"), "connect to a network, or: timedatectl set-time"),
+        true => {
+            Check::warn(name, format!("it shows {day}"), "connect to a network, or: timedatectl set-time")
+        }
         false => Check::ok(name, format!("{day} (UTC)")),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Status, line};
+    use super::super::check::{Status, line};
     use super::*;
     use std::time::Duration;
 
@@ -194,7 +197,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_never_set_is_noticed() {
         let at = |second| clock(UNIX_EPOCH + Duration::from_secs(second));
-        assert!(at(0).status == Status::Warn && at(0).detail == "it says 1970-01-01");
+        assert!(at(0).status == Status::Warn && at(0).detail == "it shows 1970-01-01");
         assert_eq!(at(EARLIEST).detail, "2025-01-01 (UTC)");
     }
 }

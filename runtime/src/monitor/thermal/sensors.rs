@@ -1,4 +1,4 @@
-//! What Linux and the Raspberry Pi's firmware tell about heat. The folders are arguments, for tests.
+//! What Linux and the Raspberry Pi's firmware report about heat. The folders are arguments, for tests.
 
 use std::fs;
 use std::io::Read;
@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Some sensors that are not connected tell nonsense.
+/// Some sensors that are not connected report nonsense.
 const PLAUSIBLE: std::ops::Range<f64> = -50.0..200.0;
 /// How long the firmware's program may take.
 const ASKING: Duration = Duration::from_secs(1);
-/// Bits of `get_throttled` that tell of now: too little voltage, clock capped, throttled, soft limit. Higher ones tell
-/// of the past.
+/// Bits of `get_throttled` that are about now: too little voltage, clock capped, throttled, soft limit. Higher ones are about
+/// the past.
 const NOW: u32 = 0xf;
 
 /// The hottest zone of `/sys/class/thermal`: its name and degrees Celsius.
@@ -25,7 +25,7 @@ pub(crate) fn hottest(thermal: &Path) -> Option<(String, f64)> {
     zones.max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
-/// The processor's cooling devices that slow it down just now. Fans are no throttling.
+/// The processor's cooling devices that slow it down just now. Fans do not count.
 pub(crate) fn throttled(thermal: &Path) -> Vec<String> {
     let devices = entries(thermal, "cooling_device").into_iter().filter_map(|device| {
         let kind = read(&device, "type")?;
@@ -99,9 +99,9 @@ fn ask(program: &Path, ending: &dyn Fn() -> bool) -> Option<u32> {
             }
         }
     };
-    let mut answer = String::new();
-    child.stdout.take()?.take(64).read_to_string(&mut answer).ok()?;
-    let bits = answer.trim().strip_prefix("throttled=0x")?;
+    let mut reply = String::new();
+    child.stdout.take()?.take(64).read_to_string(&mut reply).ok()?;
+    let bits = reply.trim().strip_prefix("throttled=0x")?;
     u32::from_str_radix(bits, 16).ok().filter(|_| status.success())
 }
 

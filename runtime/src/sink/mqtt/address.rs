@@ -31,13 +31,13 @@ pub enum MqttAddressError {
          (ssh -L 1883:broker:1883)"
     )]
     Tls,
-    /// There is no host, or it is none.
+    /// There is no host, or it is not a valid one.
     #[error(
         "the host of the MQTT address is missing or not valid; an IPv6 address stands in brackets: mqtt://[::1]"
     )]
     Host,
-    /// The port is no number from 1 to 65535.
-    #[error("the port of the MQTT address is no number from 1 to 65535")]
+    /// The port is not a number from 1 to 65535.
+    #[error("the port of the MQTT address is not a number from 1 to 65535")]
     Port,
     /// User or password cannot be read.
     #[error(
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_told_as_what_it_is_without_the_password() {
+    fn each_fault_is_reported_as_what_it_is_without_the_password() {
         use MqttAddressError::{Host, Login, Port, Rest, Scheme, Tls};
         let cases = [
             ("broker", Scheme),
@@ -158,9 +158,9 @@ mod tests {
             ("mqtt://u:secret@broker/topic", Rest),
         ];
         for (text, fault) in cases {
-            let told = read(text).unwrap_err();
-            assert_eq!(told, fault, "{text}");
-            assert!(!told.to_string().contains("secret"), "{text}: {told}");
+            let reported = read(text).unwrap_err();
+            assert_eq!(reported, fault, "{text}");
+            assert!(!reported.to_string().contains("secret"), "{text}: {reported}");
         }
     }
 }

@@ -4,32 +4,40 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, LastWill, Outgoing, Packet, QoS};
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, LastWill, Outgoing, Packet, Publish, QoS};
 use serde::Serialize;
 use tokio::time::sleep;
 
+use super::options::MqttOptions;
 use super::topics::{Topics, of_health};
-use super::{MqttOptions, Shared};
+use crate::backoff::Backoff;
 use crate::monitor::Monitor;
-use crate::slot::Taken;
+use crate::slot::{LatestSlot, Taken};
 
 /// Between two looks at the newest result and at the flag that ends the thread.
 const TICK: Duration = Duration::from_millis(50);
 /// How long the farewell may take.
-const FAREWELL: Duration = Duration::from_millis(200);
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Between two reports of trust and health.
 const REPORTS: Duration = Duration::from_secs(10);
 /// First and longest time between two tries to connect.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
-/// The broker declares this program dead after one and a half times this long without a word.
+/// The broker declares this program dead after one and a half times this long without a message.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Messages that wait to be written. A connection begins with eight.
+/// Messages that wait to be written. A connection begins with nine.
 const QUEUE: usize = 32;
 /// Bytes of a message; a broker has no business with larger ones.
 const LARGEST: usize = 64 * 1024;
+
+/// What the sink and the thread of the connection share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) newest: LatestSlot<Vec<u8>>,
+    pub(super) stop: AtomicBool,
+}
 
 /// The state of the connection's thread.
 pub(super) struct Link {
@@ -41,12 +49,12 @@ pub(super) struct Link {
     discovery: bool,
     report: fn(&str),
     connected: bool,
-    /// Whether the present outage was told.
-    told: bool,
-    retry: Duration,
-    /// When trust and health are told next.
+    /// Whether the present outage was reported.
+    reported: bool,
+    retry: Backoff,
+    /// When trust and health are published next.
     due: Instant,
-    /// When the farewell is given up.
+    /// When the farewell is abandoned.
     leaving: Option<Instant>,
 }
 
@@ -76,8 +84,8 @@ impl Link {
             discovery: options.discovery,
             report: options.report,
             connected: false,
-            told: false,
-            retry: RETRY.0,
+            reported: false,
+            retry: Backoff::new(RETRY.0, RETRY.1).with_jitter(random()),
             due: Instant::now(),
             leaving: None,
         };
@@ -106,6 +114,10 @@ impl Link {
                     self.greet();
                     false
                 }
+                Ok(Event::Incoming(Packet::Publish(message))) => {
+                    self.contradict(&message);
+                    false
+                }
                 Ok(Event::Outgoing(Outgoing::Disconnect)) => true,
                 Ok(_) => false,
                 Err(fault) => self.lost(&fault).await,
@@ -127,7 +139,7 @@ impl Link {
                 self.send(self.topics.of("result"), QoS::AtMostOnce, false, result);
             }
             if Instant::now() >= self.due {
-                self.tell_state();
+                self.publish_state();
             }
             if stopped {
                 self.leave();
@@ -142,24 +154,39 @@ impl Link {
 
     fn greet(&mut self) {
         self.connected = true;
-        self.retry = RETRY.0;
-        if std::mem::take(&mut self.told) {
+        self.retry.reset();
+        if std::mem::take(&mut self.reported) {
             (self.report)(&format!("{}: connected again", self.broker));
         }
-        self.send(self.topics.of("status"), QoS::AtLeastOnce, true, "online");
+        self.be_online();
+        // Without the subscription, which a broker may refuse, nobody contradicts a false 'offline'.
+        let _ = self.client.try_subscribe(self.topics.of("status"), QoS::AtLeastOnce);
         if self.discovery {
             for (topic, description) in self.topics.discovery(&self.monitor.snapshot()) {
                 self.send_json(topic, QoS::AtLeastOnce, true, &description);
             }
         }
-        self.tell_state();
+        self.publish_state();
     }
 
-    fn tell_state(&mut self) {
+    fn publish_state(&mut self) {
         let snapshot = self.monitor.snapshot();
         self.send_json(self.topics.of("trust"), QoS::AtMostOnce, false, &snapshot.trust);
         self.send_json(self.topics.of("health"), QoS::AtMostOnce, false, &of_health(&snapshot));
         self.due = Instant::now() + REPORTS;
+    }
+
+    fn be_online(&self) {
+        self.send(self.topics.of("status"), QoS::AtLeastOnce, true, "online");
+    }
+
+    /// Somebody declared this run `offline`: an earlier run of the same name whose last will came late, or another one
+    /// that ended. The topic is retained, so it would stay wrong for good.
+    fn contradict(&self, message: &Publish) {
+        let offline = message.topic == self.topics.of("status") && message.payload[..] == b"offline"[..];
+        if offline && self.leaving.is_none() && !self.stopped() {
+            self.be_online();
+        }
     }
 
     /// Without a farewell the broker publishes the last will, which says the same.
@@ -182,18 +209,17 @@ impl Link {
         payload.len() <= LARGEST && self.client.try_publish(topic, qos, retain, payload).is_ok()
     }
 
-    /// Tells the fault once an outage and waits before the next try; `true` if the thread shall end.
+    /// Reports the fault once an outage and waits before the next try; `true` if the thread shall end.
     async fn lost(&mut self, fault: &ConnectionError) -> bool {
         self.connected = false;
         if self.leaving.is_some() {
             return true;
         }
-        if !std::mem::replace(&mut self.told, true) {
+        if !std::mem::replace(&mut self.reported, true) {
             let hint = "is a broker there, and are user and password right?";
             (self.report)(&format!("{}: {fault}; trying again ({hint})", self.broker));
         }
-        let until = Instant::now() + self.retry;
-        self.retry = (self.retry * 2).min(RETRY.1);
+        let until = Instant::now() + self.retry.next();
         while Instant::now() < until {
             if self.stopped() {
                 return true;
@@ -206,5 +232,10 @@ impl Link {
 
 /// Brokers throw out the older of two clients with one name, so every run has its own.
 fn client_id() -> String {
-    format!("comet-edge-{:08x}", RandomState::new().build_hasher().finish() >> 32)
+    format!("comet-edge-{:08x}", random() >> 32)
+}
+
+/// Another number in every process.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::MqttError;
+use comet_engine::prediction::Record;
+
+use super::options::MqttError;
 use crate::monitor::Snapshot;
-use crate::sink::Record;
 
 /// Longest name of a camera in topics.
 const LONGEST_NAME: usize = 64;
@@ -107,7 +108,7 @@ const SENSORS: [Sensor; 5] = [
     Sensor {
         component: "sensor",
         key: "fps",
-        name: "Answers a second",
+        name: "Predictions a second",
         topic: "health",
         template: "{{ value_json.fps | round(1) }}",
         unit: "1/s",
@@ -178,7 +179,7 @@ fn harmless(name: &str, longest: usize) -> String {
 mod tests {
     use super::*;
     use crate::monitor::Monitor;
-    use crate::sink::record::sample::result;
+    use crate::sink::sample::result;
 
     #[test]
     fn names_of_sources_become_one_level_of_a_topic() {

@@ -1,9 +1,9 @@
-//! Motion JPEG in an AVI file, written as a stream: a header, a chunk for each picture, an index at the end.
+//! Motion JPEG in an AVI file, written as a stream: a header, a chunk for each image, an index at the end.
 
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::time::Instant;
 
-use super::header::{Header, LENGTH, Lengths, MOVI, PICTURE};
+use super::header::{Header, IMAGE, LENGTH, Lengths, MOVI};
 
 /// Microseconds between two frames as long as there are not two of them.
 const USUAL_INTERVAL: u32 = 40_000;
@@ -11,39 +11,39 @@ const KEY_FRAME: u32 = 0x10;
 const CHUNK_HEADER: u64 = 8;
 const INDEX_ENTRY: u64 = 16;
 
-/// Where a picture's chunk lies in the file.
+/// Where an image's chunk lies in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     /// Offset of the chunk.
     chunk: u32,
-    /// Bytes of the picture.
+    /// Bytes of the image.
     length: u32,
 }
 
 impl Place {
-    /// `None` beyond what the format's 32 bits can tell.
+    /// `None` beyond what the format's 32 bits can hold.
     pub(super) fn new(chunk: u64, length: u64) -> Option<Self> {
         let place = Self { chunk: u32::try_from(chunk).ok()?, length: u32::try_from(length).ok()? };
         u32::try_from(place.end()).is_ok().then_some(place)
     }
 
-    /// Offset of the picture.
-    pub(super) fn picture(self) -> u64 {
+    /// Offset of the image.
+    pub(super) fn image(self) -> u64 {
         u64::from(self.chunk) + CHUNK_HEADER
     }
 
-    /// Bytes of the picture.
+    /// Bytes of the image.
     pub(super) fn length(self) -> u32 {
         self.length
     }
 
     /// Where the next chunk begins: at an even offset.
     pub(super) fn end(self) -> u64 {
-        self.picture() + u64::from(self.length) + u64::from(self.length % 2)
+        self.image() + u64::from(self.length) + u64::from(self.length % 2)
     }
 }
 
-/// Writes a film. What is written is a film at any time; without [`finish`](Self::finish) it has no index.
+/// Writes a video. What is written is a video at any time; without [`finish`](Self::finish) it has no index.
 pub(super) struct AviWriter<W> {
     writer: W,
     size: (u32, u32),
@@ -54,12 +54,12 @@ pub(super) struct AviWriter<W> {
 }
 
 impl<W: Write + Seek> AviWriter<W> {
-    /// Begins a film of `size` (columns, rows) with its header.
+    /// Begins a video of `size` (columns, rows) with its header.
     pub(super) fn new(writer: W, size: (u32, u32)) -> io::Result<Self> {
         let end = u64::from(LENGTH);
-        let mut film = Self { writer, size, interval: USUAL_INTERVAL, first: None, frames: Vec::new(), end };
-        film.write_header(None)?;
-        Ok(film)
+        let mut video = Self { writer, size, interval: USUAL_INTERVAL, first: None, frames: Vec::new(), end };
+        video.write_header(None)?;
+        Ok(video)
     }
 
     /// Goes on behind the last of `frames`, which are in the file already.
@@ -68,13 +68,13 @@ impl<W: Write + Seek> AviWriter<W> {
         Self { writer, size: header.size, interval: header.interval, first: None, frames, end }
     }
 
-    /// Adds a picture that was captured at `moment`. It is in the file when this returns.
+    /// Adds an image that was captured at `moment`. It is in the file when this returns.
     ///
-    /// After an error the end of the file is not known: the film is to be dropped and recovered.
+    /// After an error the end of the file is not known: the video is to be dropped and recovered.
     pub(super) fn push(&mut self, jpeg: &[u8], moment: Instant) -> io::Result<()> {
         let place = u64::try_from(jpeg.len()).ok().and_then(|length| Place::new(self.end, length));
         let place = place.ok_or_else(too_long)?;
-        self.writer.write_all(&PICTURE)?;
+        self.writer.write_all(&IMAGE)?;
         self.writer.write_all(&place.length.to_le_bytes())?;
         self.writer.write_all(jpeg)?;
         if place.length % 2 == 1 {
@@ -86,7 +86,7 @@ impl<W: Write + Seek> AviWriter<W> {
         self.writer.flush()
     }
 
-    /// The film has one rate for all its frames: the mean one.
+    /// The video has one rate for all its frames: the mean one.
     fn measure(&mut self, moment: Instant) {
         let since_first = moment.saturating_duration_since(*self.first.get_or_insert(moment));
         let gaps = u32::try_from(self.frames.len()).unwrap_or(u32::MAX);
@@ -103,18 +103,18 @@ impl<W: Write + Seek> AviWriter<W> {
     /// Writes the index and the lengths, and gives the file back.
     pub(super) fn finish(mut self) -> io::Result<W> {
         let file = u32::try_from(self.length()).map_err(|_| too_long())?;
-        let pictures = u32::try_from(self.end).map_err(|_| too_long())?.saturating_sub(LENGTH);
+        let images = u32::try_from(self.end).map_err(|_| too_long())?.saturating_sub(LENGTH);
         self.writer.seek(SeekFrom::Start(self.end))?;
         self.writer.write_all(b"idx1")?;
-        let index = file.saturating_sub(LENGTH).saturating_sub(pictures).saturating_sub(8);
+        let index = file.saturating_sub(LENGTH).saturating_sub(images).saturating_sub(8);
         self.writer.write_all(&index.to_le_bytes())?;
         for place in &self.frames {
-            self.writer.write_all(&PICTURE)?;
+            self.writer.write_all(&IMAGE)?;
             for word in [KEY_FRAME, place.chunk.saturating_sub(MOVI), place.length] {
                 self.writer.write_all(&word.to_le_bytes())?;
             }
         }
-        self.write_header(Some(Lengths { file, pictures }))?;
+        self.write_header(Some(Lengths { file, images }))?;
         Ok(self.writer)
     }
 
@@ -148,18 +148,18 @@ impl<W: Write + Seek> AviWriter<W> {
     }
 }
 
-/// Bytes that a picture of `length` bytes adds to a film, its entry in the index included.
+/// Bytes that an image of `length` bytes adds to a video, its entry in the index included.
 pub(super) fn cost(length: u64) -> u64 {
     length + length % 2 + CHUNK_HEADER + INDEX_ENTRY
 }
 
 fn too_long() -> io::Error {
-    io::Error::new(ErrorKind::FileTooLarge, "the film is longer than an AVI file can be")
+    io::Error::new(ErrorKind::FileTooLarge, "the video is longer than an AVI file can be")
 }
 
 #[cfg(test)]
 pub(super) mod sample {
-    //! Films for tests.
+    //! Videos for tests.
 
     use std::io::Cursor;
     use std::time::Duration;
@@ -167,27 +167,27 @@ pub(super) mod sample {
     use super::*;
 
     /// Something that begins and ends as a JPEG does, with a length of its own for each number.
-    pub(in crate::sink::recording) fn picture(number: u8) -> Vec<u8> {
+    pub(in crate::sink::recording) fn image(number: u8) -> Vec<u8> {
         let mut jpeg = vec![0xFF, 0xD8];
         jpeg.extend((0..20 + number).map(|byte| byte ^ number));
         jpeg.extend([0xFF, 0xD9]);
         jpeg
     }
 
-    /// A film of so many pictures, ten a second; not finished.
-    pub(in crate::sink::recording) fn film(frames: u8) -> AviWriter<Cursor<Vec<u8>>> {
-        let mut film = AviWriter::new(Cursor::new(Vec::new()), (64, 48)).unwrap();
+    /// A video of so many images, ten a second; not finished.
+    pub(in crate::sink::recording) fn video(frames: u8) -> AviWriter<Cursor<Vec<u8>>> {
+        let mut video = AviWriter::new(Cursor::new(Vec::new()), (64, 48)).unwrap();
         let begun = Instant::now();
         for number in 0..frames {
-            film.push(&picture(number), begun + Duration::from_millis(100) * u32::from(number)).unwrap();
+            video.push(&image(number), begun + Duration::from_millis(100) * u32::from(number)).unwrap();
         }
-        film
+        video
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::sample::{film, picture};
+    use super::sample::{image, video};
     use super::*;
 
     fn word(bytes: &[u8], at: usize) -> usize {
@@ -195,11 +195,11 @@ mod tests {
     }
 
     #[test]
-    fn the_index_leads_to_every_picture_and_the_lengths_are_right() {
-        let film = film(5);
-        let told = film.length();
-        let bytes = film.finish().unwrap().into_inner();
-        assert_eq!(bytes.len() as u64, told);
+    fn the_index_leads_to_every_image_and_the_lengths_are_right() {
+        let video = video(5);
+        let announced = video.length();
+        let bytes = video.finish().unwrap().into_inner();
+        assert_eq!(bytes.len() as u64, announced);
         assert_eq!(word(&bytes, 4), bytes.len() - 8, "RIFF");
         let index = 220 + word(&bytes, 216);
         assert_eq!((&bytes[index..index + 4], word(&bytes, index + 4)), (&b"idx1"[..], 5 * 16));
@@ -207,25 +207,25 @@ mod tests {
             let entry = index + 8 + 16 * number;
             let (chunk, length) = (220 + word(&bytes, entry + 8), word(&bytes, entry + 12));
             assert_eq!((&bytes[chunk..chunk + 4], word(&bytes, chunk + 4)), (&b"00dc"[..], length));
-            assert_eq!(bytes[chunk + 8..chunk + 8 + length], picture(number as u8));
+            assert_eq!(bytes[chunk + 8..chunk + 8 + length], image(number as u8));
         }
     }
 
     #[test]
     fn the_rate_is_that_of_the_frames() {
-        let header = Header::from_bytes(film(5).finish().unwrap().get_ref()).unwrap();
+        let header = Header::from_bytes(video(5).finish().unwrap().get_ref()).unwrap();
         assert_eq!((header.interval, header.frames, header.size), (100_000, 5, (64, 48)));
-        let header = Header::from_bytes(film(1).finish().unwrap().get_ref()).unwrap();
+        let header = Header::from_bytes(video(1).finish().unwrap().get_ref()).unwrap();
         assert_eq!(header.interval, USUAL_INTERVAL);
     }
 
     #[test]
-    fn a_film_tells_before_what_a_picture_costs() {
-        let mut film = film(3);
-        let before = film.length();
-        let odd = picture(4).len() + 1;
-        film.push(&vec![1; odd], Instant::now()).unwrap();
-        assert_eq!(film.length(), before + cost(odd as u64));
+    fn the_cost_of_an_image_is_known_before() {
+        let mut video = video(3);
+        let before = video.length();
+        let odd = image(4).len() + 1;
+        video.push(&vec![1; odd], Instant::now()).unwrap();
+        assert_eq!(video.length(), before + cost(odd as u64));
         assert!(Place::new(u64::from(u32::MAX) - 8, 1).is_none());
     }
 }

@@ -1,11 +1,11 @@
 //! The header of our AVI files: 56 words of four bytes, always in the same places.
 
-/// Bytes of the header; behind them the first picture's chunk begins.
+/// Bytes of the header; behind them the first image's chunk begins.
 pub(super) const LENGTH: u32 = 224;
 /// What offsets in the index count from: the word `movi`, the header's last.
 pub(super) const MOVI: u32 = LENGTH - 4;
-/// Name of a chunk that holds a picture.
-pub(super) const PICTURE: [u8; 4] = *b"00dc";
+/// Name of a chunk that holds an image.
+pub(super) const IMAGE: [u8; 4] = *b"00dc";
 
 const HAS_INDEX: u32 = 0x10;
 const MICROSECONDS: u32 = 1_000_000;
@@ -13,7 +13,7 @@ const MICROSECONDS: u32 = 1_000_000;
 const MARKS: [(usize, &[u8; 4]); 6] =
     [(0, b"RIFF"), (2, b"AVI "), (5, b"hdrl"), (28, b"MJPG"), (53, b"LIST"), (55, b"movi")];
 
-/// What the header says of the film.
+/// What the header says of the video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     /// Columns and rows.
@@ -22,20 +22,20 @@ pub(super) struct Header {
     pub(super) interval: u32,
     /// Number of frames.
     pub(super) frames: u32,
-    /// Bytes of the largest picture.
+    /// Bytes of the largest image.
     pub(super) largest: u32,
-    /// `None` until the film is finished. The sizes in the file are 0 then, which players read as "up to the
-    /// end of the file": a film that was cut off plays up to the cut.
+    /// `None` until the video is finished. The sizes in the file are 0 then, which players read as "up to the
+    /// end of the file": a video that was cut off plays up to the cut.
     pub(super) lengths: Option<Lengths>,
 }
 
-/// Lengths of a finished film, in bytes.
+/// Lengths of a finished video, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lengths {
     /// Of the whole file.
     pub(super) file: u32,
-    /// Of all chunks that hold pictures.
-    pub(super) pictures: u32,
+    /// Of all chunks that hold images.
+    pub(super) images: u32,
 }
 
 impl Header {
@@ -43,8 +43,8 @@ impl Header {
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let (width, height) = self.size;
         let corner = width.min(0x7fff) | (height.min(0x7fff) << 16);
-        let (file, pictures, flags) = match self.lengths {
-            Some(lengths) => (lengths.file.saturating_sub(8), lengths.pictures.saturating_add(4), HAS_INDEX),
+        let (file, images, flags) = match self.lengths {
+            Some(lengths) => (lengths.file.saturating_sub(8), lengths.images.saturating_add(4), HAS_INDEX),
             None => (0, 0, 0),
         };
         let bitmap = width.saturating_mul(height).saturating_mul(3);
@@ -58,12 +58,12 @@ impl Header {
             word(b"strh"), 56, word(b"vids"), word(b"MJPG"), 0, 0, 0, interval, MICROSECONDS, 0, frames,
             largest, u32::MAX, 0, 0, corner,
             word(b"strf"), 40, 40, width, height, 1 | (24 << 16), word(b"MJPG"), bitmap, 0, 0, 0, 0,
-            word(b"LIST"), pictures, word(b"movi"),
+            word(b"LIST"), images, word(b"movi"),
         ];
         words.iter().flat_map(|word| word.to_le_bytes()).collect()
     }
 
-    /// Reads the header of a film of ours; `None` if it is another's or cut off.
+    /// Reads the header of a video of ours; `None` if it is another's or cut off.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let at = |place: usize| -> Option<u32> {
             bytes.get(4 * place..)?.first_chunk::<4>().map(|word| u32::from_le_bytes(*word))
@@ -72,7 +72,7 @@ impl Header {
             return None;
         }
         let lengths = match (at(1)?.checked_add(8), at(54)?.checked_sub(4)) {
-            (Some(file), Some(pictures)) => Some(Lengths { file, pictures }),
+            (Some(file), Some(images)) => Some(Lengths { file, images }),
             _ => None,
         };
         Some(Self { size: (at(16)?, at(17)?), interval: at(8)?, frames: at(12)?, largest: at(15)?, lengths })
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let open = Header { size: (640, 480), interval: 33_333, frames: 7, largest: 9_000, lengths: None };
-        let lengths = Some(Lengths { file: 50_000, pictures: 49_000 });
+        let lengths = Some(Lengths { file: 50_000, images: 49_000 });
         for header in [open, Header { lengths, ..open }] {
             let bytes = header.to_bytes();
             assert_eq!(bytes.len(), LENGTH as usize);

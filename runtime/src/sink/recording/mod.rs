@@ -1,6 +1,6 @@
-//! Recording: what the model saw and what it answered, in segments that a cut does not break.
+//! Recording: what the model saw and what it predicted, in segments that a cut does not break.
 //!
-//! A segment is a Motion JPEG film, `<start>.avi`, and a text beside it, `<start>.jsonl`, whose line k is the
+//! A segment is a Motion JPEG video, `<start>.avi`, and a text beside it, `<start>.jsonl`, whose line k is the
 //! record of frame k. `<start>` is the time in UTC at which it was begun, such as `20261123T155503.123Z`.
 //! While a segment is written, both names end in `.part`; it is finished when both files are on the disk and
 //! renamed. What a kill or a power cut leaves behind is recovered by the next recording into the same folder,
@@ -8,9 +8,10 @@
 //!
 //! The parts: `recorder` takes results and does not wait for the disk; its thread, `worker`, writes them into
 //! a `segment`; `quota` removes the oldest segments; `recover` looks after what was cut off. `avi`, `header`
-//! and `reader` know the film's format, `stamp` and `names` the files' names.
+//! and `reader` know the video's format, `stamp` and `names` the files' names.
 
 mod avi;
+mod fault;
 mod header;
 mod names;
 mod quota;
@@ -23,22 +24,4 @@ mod worker;
 
 pub use reader::AviReader;
 pub use recorder::{Recorder, RecordingOptions};
-pub use size::ByteSize;
-
-use std::io;
-use std::path::Path;
-
-use super::SinkError;
-
-/// Puts the path to a fault, for `map_err`.
-fn at(path: &Path) -> impl Fn(io::Error) -> SinkError {
-    move |fault| SinkError::new(path.display().to_string(), fault)
-}
-
-/// `Ok` if the file was not there anyway.
-fn unless_missing(outcome: io::Result<()>) -> io::Result<()> {
-    match outcome {
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
-    }
-}
+pub use size::{ByteSize, ByteSizeError};

@@ -9,8 +9,8 @@ const START: &[u8] = b"00000000T000000.000Z";
 /// The two files of a segment.
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
-    /// The film.
-    pub(super) pictures: PathBuf,
+    /// The video.
+    pub(super) images: PathBuf,
     /// The records, a line a frame.
     pub(super) records: PathBuf,
 }
@@ -18,20 +18,20 @@ pub(super) struct Pair {
 impl Pair {
     /// The names of a finished segment.
     pub(super) fn finished(folder: &Path, stem: &str) -> Self {
-        Self { pictures: folder.join(format!("{stem}.avi")), records: folder.join(format!("{stem}.jsonl")) }
+        Self { images: folder.join(format!("{stem}.avi")), records: folder.join(format!("{stem}.jsonl")) }
     }
 
     /// The names of a segment that is being written, or that was cut off.
     pub(super) fn part(folder: &Path, stem: &str) -> Self {
         Self {
-            pictures: folder.join(format!("{stem}.avi{PART}")),
+            images: folder.join(format!("{stem}.avi{PART}")),
             records: folder.join(format!("{stem}.jsonl{PART}")),
         }
     }
 
     /// Whether one of the two files is there.
     pub(super) fn is_taken(&self) -> bool {
-        [&self.pictures, &self.records].into_iter().any(|path| path.symlink_metadata().is_ok())
+        [&self.images, &self.records].into_iter().any(|path| path.symlink_metadata().is_ok())
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
         let stem = "20261123T155503.123Z";
         let recovered = recovered(stem);
         let part = Pair::part("d".as_ref(), stem);
-        assert_eq!(part.pictures, Path::new("d/20261123T155503.123Z.avi.part"));
+        assert_eq!(part.images, Path::new("d/20261123T155503.123Z.avi.part"));
         assert_eq!(part.records, Path::new("d/20261123T155503.123Z.jsonl.part"));
         for (name, known) in [
             (format!("{stem}.avi"), (stem, false)),

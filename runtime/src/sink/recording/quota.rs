@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use super::fault::{at, unless_missing};
 use super::names::{Pair, stem_of};
 use super::size::ByteSize;
-use super::{SinkError, at, unless_missing};
+use crate::sink::interface::SinkError;
+
+/// Between two looks into a folder in which nothing more can be removed.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What lies in the folder under one stem.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,28 +47,43 @@ pub(super) struct Quota {
     /// Segments of this run, in their order: on a board whose clock was not set yet their names are older than those
     /// of the runs before.
     own: Vec<String>,
+    /// Set while the quota cannot be met: a look at every frame would find the same.
+    look_again: Option<Instant>,
+}
+
+/// Whether there is room for the next frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// The folder stays under the quota.
+    Enough,
+    /// It does not, and nothing in it may be removed: other recordings into it are not finished.
+    Lacking,
 }
 
 impl Quota {
     /// Without a limit nothing is ever removed.
     pub(super) fn new(limit: Option<ByteSize>) -> Self {
-        Self { limit, others: None, own: Vec::new() }
+        Self { limit, others: None, own: Vec::new(), look_again: None }
     }
 
     /// Looks into the folder again next time: a segment was begun or finished.
     pub(super) fn forget(&mut self) {
         self.others = None;
+        self.look_again = None;
     }
 
     /// Removes the oldest finished segments until there is room for the segment `open` with `bytes` bytes.
-    pub(super) fn make_room(&mut self, folder: &Path, open: &str, bytes: u64) -> Result<(), SinkError> {
-        let Some(ByteSize(limit)) = self.limit else { return Ok(()) };
+    pub(super) fn make_room(&mut self, folder: &Path, open: &str, bytes: u64) -> Result<Room, SinkError> {
+        let Some(ByteSize(limit)) = self.limit else { return Ok(Room::Enough) };
         if self.own.last().is_none_or(|last| last != open) {
             self.own.push(open.to_owned());
         }
         let fits = |others: u64| others.saturating_add(bytes) <= limit;
         if self.others.is_some_and(fits) {
-            return Ok(());
+            return Ok(Room::Enough);
+        }
+        if self.look_again.is_some_and(|moment| Instant::now() < moment) {
+            return Ok(Room::Lacking);
         }
         let mut holdings = scan(folder)?;
         holdings.remove(open);
@@ -80,13 +100,14 @@ impl Quota {
             others = others.saturating_sub(holding.bytes);
         }
         self.others = Some(others);
-        Ok(())
+        self.look_again = (!fits(others)).then(|| Instant::now() + LOOK_AGAIN);
+        Ok(if fits(others) { Room::Enough } else { Room::Lacking })
     }
 }
 
-/// The film goes first: where a film is, its records are too.
+/// The video goes first: where a video is, its records are too.
 pub(super) fn remove(pair: &Pair) -> Result<(), SinkError> {
-    for path in [&pair.pictures, &pair.records] {
+    for path in [&pair.images, &pair.records] {
         unless_missing(fs::remove_file(path)).map_err(at(path))?;
     }
     Ok(())
@@ -120,22 +141,38 @@ mod tests {
         let open = "20270101T000000.000Z";
         // 300 bytes of pairs and 50 of the part that was cut off.
         let mut quota = Quota::new(Some(ByteSize(400)));
-        quota.make_room(folder.path(), open, 50).unwrap();
+        assert_eq!(quota.make_room(folder.path(), open, 50).unwrap(), Room::Enough);
         assert_eq!(names(folder.path()).len(), 10, "all of it fits");
         quota.make_room(folder.path(), open, 51).unwrap();
         assert_eq!(names(folder.path()).len(), 8, "one pair is gone");
         assert!(!folder.path().join(format!("{}.avi", stems[0])).exists());
-        quota.make_room(folder.path(), open, 10_000).unwrap();
+        assert_eq!(quota.make_room(folder.path(), open, 10_000).unwrap(), Room::Lacking);
         let mut rest: Vec<_> = kept.into_iter().chain(["20200102T000000.000Z.avi"]).collect();
         rest.sort_unstable();
         assert_eq!(names(folder.path()), rest);
     }
 
     #[test]
+    fn a_quota_that_cannot_be_met_is_not_looked_after_at_every_frame() {
+        let folder = tempfile::tempdir().unwrap();
+        let (open, old) = ("20270101T000000.000Z", folder.path().join("20240101T000000.000Z.avi"));
+        let mut quota = Quota::new(Some(ByteSize(100)));
+        assert_eq!(quota.make_room(folder.path(), open, 200).unwrap(), Room::Lacking);
+        fs::write(&old, [0u8; 10]).unwrap();
+        assert_eq!(quota.make_room(folder.path(), open, 201).unwrap(), Room::Lacking);
+        assert!(old.exists(), "the folder was not looked into again");
+        quota.forget();
+        assert_eq!(quota.make_room(folder.path(), open, 202).unwrap(), Room::Lacking);
+        assert!(!old.exists(), "a new segment is a reason to look");
+        assert_eq!(quota.make_room(folder.path(), open, 90).unwrap(), Room::Enough, "and so is room");
+    }
+
+    #[test]
     fn without_a_quota_nothing_goes() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("20240101T000000.000Z.avi"), [0u8; 90]).unwrap();
-        Quota::new(None).make_room(folder.path(), "20270101T000000.000Z", u64::MAX).unwrap();
+        let room = Quota::new(None).make_room(folder.path(), "20270101T000000.000Z", u64::MAX);
+        assert_eq!(room.unwrap(), Room::Enough);
         assert_eq!(names(folder.path()).len(), 1);
     }
 }

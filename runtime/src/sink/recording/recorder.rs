@@ -1,29 +1,32 @@
-//! The recorder: takes results in the thread that infers, and leaves the disk to a thread of its own.
+//! The recorder: takes results in the thread that runs the model, and leaves encoding and the disk to its own thread.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use comet_engine::prediction::{FrameResult, LazyJpeg, Record};
+
+use super::fault::at;
 use super::quota::Quota;
-use super::segment::Entry;
 use super::size::ByteSize;
-use super::worker::{Limits, Shared, Worker};
-use super::{SinkError, at};
+use super::worker::{Limits, Shared, Waiting, Worker};
+use crate::sink::ending::{Ending, FINISH, join_until};
+use crate::sink::interface::{Sink, SinkError};
 use crate::sink::stamp::Stamp;
-use crate::sink::{FrameResult, Record, Sink};
 
 /// Frames that may wait for the disk.
 const QUEUE: usize = 8;
-/// Between two faults that are told.
-const TELL_EVERY: Duration = Duration::from_secs(60);
-/// How long the end may wait for the last segment.
-const FINISH: Duration = Duration::from_millis(400);
+/// The most bytes in which a frame waits: larger images are encoded first, so that eight of them do not fill the
+/// memory of a small board.
+const LARGEST_WAITING: usize = 8 << 20;
+/// Between two faults that are reported.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(2);
 /// What players and the format's 32 bits take without trouble.
 const MAX_SEGMENT: ByteSize = ByteSize(1 << 30);
@@ -62,22 +65,23 @@ impl RecordingOptions {
     }
 }
 
-/// Records results as segments of a film and its records; see [`RecordingOptions`].
+/// Records results as segments of a video and its records; see [`RecordingOptions`].
 ///
-/// Faults of the disk never stop it: it pauses, tries again every second, and tells the fault once a minute
+/// Faults of the disk never stop it: it pauses, tries again every second, and reports the fault once a minute
 /// through [`accept`](Sink::accept).
 pub struct Recorder {
     folder: PathBuf,
     patience: Duration,
     begun: Instant,
-    told: Option<Instant>,
+    reported: Option<Instant>,
     shared: Arc<Shared>,
     /// `None` once it is finished.
-    entries: Option<SyncSender<Entry>>,
+    frames: Option<SyncSender<Waiting>>,
+    deadline: Option<Instant>,
     thread: Option<JoinHandle<Result<(), SinkError>>>,
 }
 
-/// A line of the text beside the film.
+/// A line of the text beside the video.
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(flatten)]
@@ -111,9 +115,10 @@ impl Recorder {
             folder,
             patience,
             begun: Instant::now(),
-            told: None,
+            reported: None,
             shared,
-            entries: Some(sender),
+            frames: Some(sender),
+            deadline: None,
             thread: Some(thread),
         })
     }
@@ -123,7 +128,7 @@ impl Recorder {
         Arc::clone(&self.shared.lost)
     }
 
-    fn entry(&self, result: &FrameResult) -> io::Result<Entry> {
+    fn waiting(&self, result: &FrameResult) -> io::Result<Waiting> {
         let captured = SystemTime::now().checked_sub(result.captured.elapsed()).unwrap_or(UNIX_EPOCH);
         let since_begun = result.captured.saturating_duration_since(self.begun);
         let mut line = serde_json::to_vec(&Line {
@@ -132,18 +137,32 @@ impl Recorder {
             monotonic_s: since_begun.as_micros() as f64 / 1e6,
         })?;
         line.push(b'\n');
-        let size = result.picture.dimensions();
-        Ok(Entry { jpeg: result.to_jpeg()?, size, line, captured: result.captured })
+        let size = result.image.dimensions();
+        let mut jpeg = result.lazy_jpeg();
+        if jpeg.held_bytes() > LARGEST_WAITING {
+            jpeg = LazyJpeg::from_bytes(result.to_jpeg()?);
+        }
+        Ok(Waiting { jpeg, size, line, captured: result.captured })
     }
 
-    /// Puts the entry into the queue; `false` if there was no room in time.
-    fn hand_over(&self, mut entry: Entry) -> bool {
-        let Some(entries) = &self.entries else { return false };
+    /// Puts the frame into the queue; `false` if there was no room in time.
+    fn hand_over(&self, frame: Waiting) -> bool {
+        // Counted before it can be taken out again.
+        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let handed_over = self.try_to_hand_over(frame);
+        if !handed_over {
+            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        handed_over
+    }
+
+    fn try_to_hand_over(&self, mut frame: Waiting) -> bool {
+        let Some(frames) = &self.frames else { return false };
         let begun = Instant::now();
         loop {
-            match entries.try_send(entry) {
+            match frames.try_send(frame) {
                 Ok(()) => return true,
-                Err(TrySendError::Full(back)) if begun.elapsed() < self.patience => entry = back,
+                Err(TrySendError::Full(back)) if begun.elapsed() < self.patience => frame = back,
                 Err(TrySendError::Full(_)) => {
                     let text = "the disk is too slow: frames are missing from the recording";
                     self.shared.note(at(&self.folder)(io::Error::new(ErrorKind::TimedOut, text)));
@@ -160,35 +179,54 @@ impl Recorder {
     }
 
     /// The newest fault, once a minute.
-    fn tell(&mut self) -> Result<(), SinkError> {
-        if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+    fn report(&mut self) -> Result<(), SinkError> {
+        if self.reported.is_some_and(|reported| reported.elapsed() < REPORT_EVERY) {
             return Ok(());
         }
         let Some(fault) = self.shared.take_fault() else { return Ok(()) };
-        self.told = Some(Instant::now());
+        self.reported = Some(Instant::now());
         Err(fault)
+    }
+
+    /// How many frames are missing from a recording which was finished: faults are reported once a minute only.
+    fn report_losses(&self) -> Result<(), SinkError> {
+        match self.shared.lost.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            lost => Err(at(&self.folder)(io::Error::other(format!("{lost} frames are missing in all")))),
+        }
     }
 
     /// Ends the thread.
     fn close(&mut self) -> Result<(), SinkError> {
-        self.entries = None;
+        self.begin_finish();
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        let begun = Instant::now();
-        while !thread.is_finished() {
-            if begun.elapsed() >= FINISH {
-                let text = "the last segment was not finished in time; the next recording recovers it";
-                return Err(at(&self.folder)(io::Error::new(ErrorKind::TimedOut, text)));
+        match join_until(thread, self.deadline.unwrap_or_else(Instant::now)) {
+            Ending::Done(finished) => finished.and_then(|()| self.report_losses()),
+            Ending::Panicked => Err(at(&self.folder)(io::Error::other("the recording thread panicked"))),
+            Ending::Unfinished => {
+                let waiting = self.shared.waiting.load(Ordering::Relaxed);
+                self.shared.lost.fetch_add(waiting, Ordering::Relaxed);
+                Err(at(&self.folder)(io::Error::new(ErrorKind::TimedOut, unfinished(waiting))))
             }
-            sleep(POLL);
         }
-        let panicked = |_| Err(at(&self.folder)(io::Error::other("the recording thread panicked")));
-        thread.join().unwrap_or_else(panicked)
+    }
+}
+
+/// What is lost when the disk takes too long for the end.
+fn unfinished(waiting: u64) -> String {
+    let seconds = FINISH.as_secs();
+    let last =
+        format!("the last segment was not finished within {seconds} s; the next recording recovers it");
+    match waiting {
+        0 => last,
+        1 => format!("{last}, without 1 frame that was not written yet"),
+        _ => format!("{last}, without {waiting} frames that were not written yet"),
     }
 }
 
 impl Sink for Recorder {
     fn accept(&mut self, result: &mut FrameResult) -> Result<(), SinkError> {
-        match self.entry(result).map(|entry| self.hand_over(entry)) {
+        match self.waiting(result).map(|frame| self.hand_over(frame)) {
             Ok(true) => {}
             Ok(false) => self.shared.lose(),
             Err(fault) => {
@@ -196,7 +234,12 @@ impl Sink for Recorder {
                 self.shared.note(at(&self.folder)(fault));
             }
         }
-        self.tell()
+        self.report()
+    }
+
+    fn begin_finish(&mut self) {
+        self.frames = None;
+        self.deadline.get_or_insert_with(|| Instant::now() + FINISH);
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
@@ -206,7 +249,7 @@ impl Sink for Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        // A run that never began has nothing to tell about its recording.
+        // A run that never began has nothing to report about its recording.
         let _ = self.close();
     }
 }
@@ -215,12 +258,11 @@ impl Drop for Recorder {
 mod tests {
     use std::fs::{self, File};
     use std::path::Path;
-    use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::sink::record::sample::result;
     use crate::sink::recording::quota::scan;
     use crate::sink::recording::reader::AviReader;
+    use crate::sink::sample::result;
 
     /// A recorder that loses nothing.
     fn recorder(folder: &Path) -> Recorder {
@@ -239,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn results_become_one_segment_of_pictures_and_records() {
+    fn results_become_one_segment_of_images_and_records() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("new");
         let mut recorder = recorder(&folder);
@@ -260,12 +302,60 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_another_size_begins_a_new_segment() {
+    fn a_frame_is_encoded_by_the_recorders_thread_and_not_again_by_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recorder = recorder(folder.path());
+        let mut result = result("camera0", 0, [1.0, 0.0, 0.0]);
+        recorder.accept(&mut result).unwrap();
+        recorder.finish().unwrap();
+        assert!(result.encoded.is_encoded());
+        let (stem, _) = scan(folder.path()).unwrap().pop_first().unwrap();
+        let mut video =
+            AviReader::open(File::open(folder.path().join(format!("{stem}.avi"))).unwrap()).unwrap();
+        assert_eq!(video.jpeg(0).unwrap(), *result.to_jpeg().unwrap());
+    }
+
+    #[test]
+    fn a_disk_that_takes_seconds_for_the_end_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recorder = recorder(folder.path());
+        recorder.accept(&mut result("camera0", 0, [1.0, 0.0, 0.0])).unwrap();
+        // In place of the real thread, one that needs longer than half a second.
+        let thread = recorder.thread.take().unwrap();
+        let slow = move || {
+            sleep(Duration::from_millis(700));
+            thread.join().unwrap()
+        };
+        recorder.thread = Some(Builder::new().name("slow disk".into()).spawn(slow).unwrap());
+        recorder.finish().unwrap();
+        assert_eq!(frames(folder.path()), [1]);
+    }
+
+    #[test]
+    fn what_is_lost_at_the_deadline_is_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recorder = recorder(folder.path());
+        let (release, wait) = sync_channel::<()>(0);
+        let stuck = move || {
+            let _ = wait.recv();
+            Ok(())
+        };
+        recorder.thread = Some(Builder::new().name("stuck disk".into()).spawn(stuck).unwrap());
+        recorder.shared.waiting.store(3, Ordering::Relaxed);
+        recorder.deadline = Some(Instant::now());
+        let fault = recorder.finish().unwrap_err().to_string();
+        assert!(fault.contains("without 3 frames") && fault.contains("recovers"), "{fault}");
+        assert_eq!(recorder.lost().load(Ordering::Relaxed), 3);
+        drop(release);
+    }
+
+    #[test]
+    fn an_image_of_another_size_begins_a_new_segment() {
         let folder = tempfile::tempdir().unwrap();
         let mut recorder = recorder(folder.path());
         for (number, width) in [8, 8, 16, 8].into_iter().enumerate() {
             let mut result = result("camera0", number as u64, [1.0, 0.0, 0.0]);
-            result.picture = Arc::new(image::RgbImage::new(width, 6));
+            result.image = Arc::new(image::RgbImage::new(width, 6));
             recorder.accept(&mut result).unwrap();
         }
         recorder.finish().unwrap();
@@ -305,7 +395,8 @@ mod tests {
         record_until("a second attempt", &mut |_| paused.elapsed() > Duration::from_millis(1200));
         fs::remove_file(&folder).unwrap();
         record_until("a new segment", &mut |_| folder.is_dir() && !scan(&folder).unwrap().is_empty());
-        recorder.finish().unwrap();
+        let end = recorder.finish().unwrap_err().to_string();
+        assert!(end.contains("frames are missing"), "{end}");
         assert_eq!(faults, 1, "one warning a minute");
         assert!(frames(&folder).iter().all(|frames| *frames > 0));
         assert!(recorder.lost().load(Ordering::Relaxed) > 0);

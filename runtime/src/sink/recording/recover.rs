@@ -9,18 +9,19 @@ use std::path::Path;
 
 use serde::de::IgnoredAny;
 
+use super::fault::{at, unless_missing};
 use super::names::{Pair, recovered};
 use super::quota::{remove, scan};
 use super::reader::AviReader;
 use super::segment::{give_names, sync_folder};
-use super::{SinkError, at, unless_missing};
+use crate::sink::interface::SinkError;
 
 /// The longest line that is taken for a record, in bytes.
 const MAX_LINE: u64 = 16 << 20;
 
 /// Finishes the leftovers in a folder, or removes those without a whole frame.
 ///
-/// All of them are tried; the first fault is told.
+/// All of them are tried; the first fault is reported.
 pub(super) fn recover(folder: &Path) -> Result<(), SinkError> {
     let leftovers = scan(folder)?.into_iter().filter(|(_, holding)| holding.unfinished);
     let outcomes: Vec<_> = leftovers.map(|(stem, _)| recover_segment(folder, &stem)).collect();
@@ -29,52 +30,53 @@ pub(super) fn recover(folder: &Path) -> Result<(), SinkError> {
 
 fn recover_segment(folder: &Path, stem: &str) -> Result<(), SinkError> {
     let part = Pair::part(folder, stem);
-    let film = match File::options().read(true).write(true).open(&part.pictures) {
+    let video = match File::options().read(true).write(true).open(&part.images) {
         Err(fault) if fault.kind() == ErrorKind::NotFound => return finish_records(folder, stem, &part),
-        opened => opened.map_err(at(&part.pictures))?,
+        opened => opened.map_err(at(&part.images))?,
     };
     // It is being written, or somebody else was faster.
-    if film.try_lock().is_err() || !part.pictures.exists() {
+    if video.try_lock().is_err() || !part.images.exists() {
         return Ok(());
     }
     if !part.records.exists() {
-        return finish_film(folder, stem, &part);
+        return finish_video(folder, stem, &part);
     }
     let records = File::options().read(true).write(true).open(&part.records).map_err(at(&part.records))?;
-    let reader = match AviReader::open(&film) {
+    let reader = match AviReader::open(&video) {
         Err(fault) if fault.kind() == ErrorKind::InvalidData => return remove(&part),
-        opened => opened.map_err(at(&part.pictures))?,
+        opened => opened.map_err(at(&part.images))?,
     };
     let (count, end) = whole_lines(&records, reader.len()).map_err(at(&part.records))?;
     if count == 0 {
         return remove(&part);
     }
-    film.set_len(reader.end_of(count))
+    video
+        .set_len(reader.end_of(count))
         .and_then(|()| reader.into_writer(count).finish())
         .and_then(File::sync_all)
-        .map_err(at(&part.pictures))?;
+        .map_err(at(&part.images))?;
     records.set_len(end).and_then(|()| records.sync_all()).map_err(at(&part.records))?;
     give_names(&part, &Pair::finished(folder, &recovered(stem)))?;
     sync_folder(folder)
 }
 
-/// A film whose records have their name already: everything is on the disk but the film's own name.
-fn finish_film(folder: &Path, stem: &str, part: &Pair) -> Result<(), SinkError> {
+/// A video whose records have their name already: everything is on the disk but the video's own name.
+fn finish_video(folder: &Path, stem: &str, part: &Pair) -> Result<(), SinkError> {
     for name in [stem.to_owned(), recovered(stem)] {
         let finished = Pair::finished(folder, &name);
         if finished.records.exists() {
-            fs::rename(&part.pictures, &finished.pictures).map_err(at(&part.pictures))?;
+            fs::rename(&part.images, &finished.images).map_err(at(&part.images))?;
             return sync_folder(folder);
         }
     }
     remove(part)
 }
 
-/// Records whose film is no part: after a power cut, the second name may be on the disk without the first.
+/// Records whose video is not a part: after a power cut, the second name may be on the disk without the first.
 fn finish_records(folder: &Path, stem: &str, part: &Pair) -> Result<(), SinkError> {
     for name in [stem.to_owned(), recovered(stem)] {
         let finished = Pair::finished(folder, &name);
-        if finished.pictures.exists() {
+        if finished.images.exists() {
             unless_missing(fs::rename(&part.records, &finished.records)).map_err(at(&part.records))?;
             return sync_folder(folder);
         }
@@ -90,7 +92,7 @@ fn whole_lines(text: impl Read, most: usize) -> io::Result<(usize, u64)> {
     while count < most {
         line.clear();
         let length = text.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;
-        // A block that never reached the disk reads as zeros, which are no JSON.
+        // A block that never reached the disk reads as zeros, which is not JSON.
         if !line.ends_with(b"\n") || serde_json::from_slice::<IgnoredAny>(&line).is_err() {
             break;
         }
@@ -126,26 +128,26 @@ mod tests {
     /// Frames of the recovered segment; an error of the test unless it is whole and alone.
     fn recovered_frames(folder: &Path, stem: &str) -> usize {
         let pair = Pair::finished(folder, &recovered(stem));
-        assert_eq!(names(folder), [pair.pictures.clone(), pair.records.clone()]);
-        let film = AviReader::open(File::open(&pair.pictures).unwrap()).unwrap();
-        assert!(film.is_finished());
-        assert_eq!(film.len(), fs::read_to_string(&pair.records).unwrap().lines().count());
-        film.len()
+        assert_eq!(names(folder), [pair.images.clone(), pair.records.clone()]);
+        let video = AviReader::open(File::open(&pair.images).unwrap()).unwrap();
+        assert!(video.is_finished());
+        assert_eq!(video.len(), fs::read_to_string(&pair.records).unwrap().lines().count());
+        video.len()
     }
 
     #[test]
-    fn whatever_is_cut_the_frames_that_have_both_picture_and_record_stay() {
-        // What is cut from the film and from the records, and the frames that are left.
-        for (film, records, left) in [(0, 0, 4), (1, 0, 3), (0, 1, 3), (40, 1, 2), (0, 15, 2), (75, 0, 1)] {
+    fn whatever_is_cut_the_frames_that_have_both_image_and_record_stay() {
+        // What is cut from the video and from the records, and the frames that are left.
+        for (video, records, left) in [(0, 0, 4), (1, 0, 3), (0, 1, 3), (40, 1, 2), (0, 15, 2), (75, 0, 1)] {
             let folder = tempfile::tempdir().unwrap();
             let stem = leftover(folder.path());
             let part = Pair::part(folder.path(), &stem);
-            for (path, cut) in [(&part.pictures, film), (&part.records, records)] {
+            for (path, cut) in [(&part.images, video), (&part.records, records)] {
                 let file = File::options().write(true).open(path).unwrap();
                 file.set_len(file.metadata().unwrap().len() - cut).unwrap();
             }
             recover(folder.path()).unwrap();
-            assert_eq!(recovered_frames(folder.path(), &stem), left, "{film} and {records} bytes");
+            assert_eq!(recovered_frames(folder.path(), &stem), left, "{video} and {records} bytes");
         }
     }
 
@@ -154,7 +156,7 @@ mod tests {
         for kept in [0, 100, 230] {
             let folder = tempfile::tempdir().unwrap();
             let part = Pair::part(folder.path(), &leftover(folder.path()));
-            File::options().write(true).open(&part.pictures).unwrap().set_len(kept).unwrap();
+            File::options().write(true).open(&part.images).unwrap().set_len(kept).unwrap();
             recover(folder.path()).unwrap();
             assert!(names(folder.path()).is_empty(), "{kept} bytes");
         }
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_cut_between_the_two_names_is_mended() {
-        for film_first in [false, true] {
+        for video_first in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             let mut segment = Segment::create(folder.path(), (8, 6)).unwrap();
             segment.push(&entry(0)).unwrap();
@@ -181,9 +183,9 @@ mod tests {
             segment.finish().unwrap();
             let whole = names(folder.path());
             let (part, finished) = (Pair::part(folder.path(), &stem), Pair::finished(folder.path(), &stem));
-            match film_first {
+            match video_first {
                 true => fs::rename(&finished.records, &part.records).unwrap(),
-                false => fs::rename(&finished.pictures, &part.pictures).unwrap(),
+                false => fs::rename(&finished.images, &part.images).unwrap(),
             }
             recover(folder.path()).unwrap();
             assert_eq!(names(folder.path()), whole);
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_no_records_end_the_text() {
+    fn lines_that_are_not_records_end_the_text() {
         let count = |text: &[u8]| whole_lines(io::Cursor::new(text), 9).unwrap();
         assert_eq!(count(b"{\"a\":1}\n{}\n"), (2, 11));
         assert_eq!(count(b"{}\n{\"a\":"), (1, 3));

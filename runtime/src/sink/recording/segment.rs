@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::avi::{AviWriter, cost};
+use super::fault::at;
 use super::names::{Pair, recovered};
-use super::{SinkError, at};
+use crate::sink::interface::SinkError;
 use crate::sink::stamp::Stamp;
 
 /// How many names are tried for a segment: one a millisecond.
@@ -19,7 +20,7 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// A frame as it is recorded.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// The picture.
+    /// The image.
     pub(super) jpeg: Arc<Vec<u8>>,
     /// Its columns and rows.
     pub(super) size: (u32, u32),
@@ -34,8 +35,8 @@ pub(super) struct Segment {
     folder: PathBuf,
     stem: String,
     size: (u32, u32),
-    /// The file is locked as long as it is open: whoever looks for leftovers sees that it is none.
-    pictures: AviWriter<BufWriter<File>>,
+    /// The file is locked as long as it is open: whoever looks for leftovers sees that it is not one.
+    images: AviWriter<BufWriter<File>>,
     records: File,
     record_bytes: u64,
     begun: Instant,
@@ -60,7 +61,7 @@ impl Segment {
     fn begin(folder: &Path, stem: String, file: File, size: (u32, u32)) -> Result<Self, SinkError> {
         let part = Pair::part(folder, &stem);
         let records = File::create(&part.records).map_err(at(&part.records))?;
-        let pictures = AviWriter::new(BufWriter::new(file), size).map_err(at(&part.pictures))?;
+        let images = AviWriter::new(BufWriter::new(file), size).map_err(at(&part.images))?;
         // Both names are on the disk before the first frame is.
         sync_folder(folder)?;
         let now = Instant::now();
@@ -68,7 +69,7 @@ impl Segment {
             folder: folder.to_owned(),
             stem,
             size,
-            pictures,
+            images,
             records,
             record_bytes: 0,
             begun: now,
@@ -81,7 +82,7 @@ impl Segment {
     /// After an error the segment is to be dropped.
     pub(super) fn push(&mut self, entry: &Entry) -> Result<(), SinkError> {
         let part = Pair::part(&self.folder, &self.stem);
-        self.pictures.push(&entry.jpeg, entry.captured).map_err(at(&part.pictures))?;
+        self.images.push(&entry.jpeg, entry.captured).map_err(at(&part.images))?;
         self.records.write_all(&entry.line).map_err(at(&part.records))?;
         self.record_bytes += entry.line.len() as u64;
         self.sync_when_due()
@@ -93,11 +94,11 @@ impl Segment {
             return Ok(());
         }
         let part = Pair::part(&self.folder, &self.stem);
-        let updated = self.pictures.update_header();
-        let synced = updated.and_then(|()| self.pictures.get_ref().get_ref().sync_data());
-        synced.map_err(at(&part.pictures))?;
+        let updated = self.images.update_header();
+        let synced = updated.and_then(|()| self.images.get_ref().get_ref().sync_data());
+        synced.map_err(at(&part.images))?;
         self.records.sync_data().map_err(at(&part.records))?;
-        for path in [&part.pictures, &part.records] {
+        for path in [&part.images, &part.records] {
             // Writing to a file goes on after its name is gone: nobody would ever see what is written.
             path.symlink_metadata().map_err(at(path))?;
         }
@@ -108,10 +109,10 @@ impl Segment {
     /// Finishes both files and gives them their names. After that, a power cut takes nothing of them.
     pub(super) fn finish(self) -> Result<(), SinkError> {
         let part = Pair::part(&self.folder, &self.stem);
-        let pictures = self.pictures.finish().map_err(at(&part.pictures))?;
-        pictures.get_ref().sync_all().map_err(at(&part.pictures))?;
+        let images = self.images.finish().map_err(at(&part.images))?;
+        images.get_ref().sync_all().map_err(at(&part.images))?;
         self.records.sync_all().map_err(at(&part.records))?;
-        // The film's lock is held until both have their names.
+        // The video's lock is held until both have their names.
         give_names(&part, &Pair::finished(&self.folder, &self.stem))?;
         sync_folder(&self.folder)
     }
@@ -128,7 +129,7 @@ impl Segment {
 
     /// Whether it holds no frame yet.
     pub(super) fn is_empty(&self) -> bool {
-        self.pictures.frames() == 0
+        self.images.frames() == 0
     }
 
     /// The time since it was begun.
@@ -139,13 +140,13 @@ impl Segment {
     /// Bytes of both files, once they are finished, with `entry` added.
     pub(super) fn bytes_with(&self, entry: &Entry) -> u64 {
         let entry = cost(entry.jpeg.len() as u64) + entry.line.len() as u64;
-        self.pictures.length() + self.record_bytes + entry
+        self.images.length() + self.record_bytes + entry
     }
 }
 
-/// A new, locked file for the film; `None` if the name is taken.
+/// A new, locked file for the video; `None` if the name is taken.
 fn claim(folder: &Path, stem: &str) -> Result<Option<File>, SinkError> {
-    let path = Pair::part(folder, stem).pictures;
+    let path = Pair::part(folder, stem).images;
     let file = match File::options().read(true).write(true).create_new(true).open(&path) {
         Err(fault) if fault.kind() == ErrorKind::AlreadyExists => return Ok(None),
         opened => opened.map_err(at(&path))?,
@@ -164,10 +165,10 @@ fn claim(folder: &Path, stem: &str) -> Result<Option<File>, SinkError> {
     Ok(Some(file))
 }
 
-/// Renames the parts of a segment. The film comes last: where a film is, its records are too.
+/// Renames the parts of a segment. The video comes last: where a video is, its records are too.
 pub(super) fn give_names(part: &Pair, finished: &Pair) -> Result<(), SinkError> {
     fs::rename(&part.records, &finished.records).map_err(at(&part.records))?;
-    fs::rename(&part.pictures, &finished.pictures).map_err(at(&part.pictures))
+    fs::rename(&part.images, &finished.images).map_err(at(&part.images))
 }
 
 /// Brings the names in a folder to the disk.
@@ -180,12 +181,12 @@ pub(super) mod sample {
     //! Frames for tests.
 
     use super::*;
-    use crate::sink::recording::avi::sample::picture;
+    use crate::sink::recording::avi::sample::image;
 
-    /// Frame `number`, with a line that tells its number.
+    /// Frame `number`, with a line that holds its number.
     pub(in crate::sink::recording) fn entry(number: u8) -> Entry {
         let line = format!("{{\"frame\":{number}}}\n").into_bytes();
-        Entry { jpeg: Arc::new(picture(number)), size: (8, 6), line, captured: Instant::now() }
+        Entry { jpeg: Arc::new(image(number)), size: (8, 6), line, captured: Instant::now() }
     }
 }
 
@@ -197,22 +198,22 @@ mod tests {
     use crate::sink::recording::reader::AviReader;
 
     #[test]
-    fn a_finished_segment_has_its_names_its_frames_and_the_length_it_told() {
+    fn a_finished_segment_has_its_names_its_frames_and_the_length_it_announced() {
         let folder = tempfile::tempdir().unwrap();
         let mut segment = Segment::create(folder.path(), (8, 6)).unwrap();
         assert!(scan(folder.path()).unwrap()[segment.stem()].unfinished && segment.is_empty());
-        let mut told = 0;
+        let mut announced = 0;
         for number in 0..3 {
-            told = segment.bytes_with(&entry(number));
+            announced = segment.bytes_with(&entry(number));
             segment.push(&entry(number)).unwrap();
         }
         let stem = segment.stem().to_owned();
         segment.finish().unwrap();
         let holdings = scan(folder.path()).unwrap();
-        assert_eq!((holdings[&stem].bytes, holdings[&stem].unfinished), (told, false));
+        assert_eq!((holdings[&stem].bytes, holdings[&stem].unfinished), (announced, false));
         let finished = Pair::finished(folder.path(), &stem);
-        let film = AviReader::open(File::open(&finished.pictures).unwrap()).unwrap();
-        assert!(film.is_finished() && film.len() == 3);
+        let video = AviReader::open(File::open(&finished.images).unwrap()).unwrap();
+        assert!(video.is_finished() && video.len() == 3);
         assert_eq!(fs::read_to_string(&finished.records).unwrap().lines().count(), 3);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
@@ -223,7 +224,7 @@ mod tests {
         let stem = "20261123T155503.123Z";
         let claimed = claim(folder.path(), stem).unwrap();
         assert!(claimed.is_some() && claim(folder.path(), stem).unwrap().is_none(), "as a part");
-        let part = Pair::part(folder.path(), stem).pictures;
+        let part = Pair::part(folder.path(), stem).images;
         for taken in [format!("{stem}.jsonl"), format!("{stem}.recovered.avi")] {
             fs::remove_file(&part).unwrap();
             let taken = folder.path().join(taken);
@@ -248,7 +249,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut segment = Segment::create(folder.path(), (8, 6)).unwrap();
         segment.push(&entry(0)).unwrap();
-        fs::remove_file(Pair::part(folder.path(), segment.stem()).pictures).unwrap();
+        fs::remove_file(Pair::part(folder.path(), segment.stem()).images).unwrap();
         segment.synced -= SYNC_EVERY;
         assert_eq!(segment.push(&entry(1)).unwrap_err().fault.kind(), ErrorKind::NotFound);
     }

@@ -10,19 +10,32 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
+/// Why a text is not a number of bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ByteSizeError {
+    /// The letters behind the number are not a unit.
+    #[error("'{0}' is not a unit of bytes; try 2GiB, 500MB or 10G")]
+    Unit(String),
+    /// There is no number at the beginning.
+    #[error("it does not begin with a number; try 2GiB, 500MB or 10G")]
+    Number,
+    /// Negative, less than a byte, or beyond what 64 bits count.
+    #[error("it is not a number of bytes from 1 up; try 2GiB, 500MB or 10G")]
+    Range,
+}
+
 impl FromStr for ByteSize {
-    type Err = String;
+    type Err = ByteSizeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let name = text.get(digits.len()..).unwrap_or_default();
-        let wrong = |fault: &str| format!("{fault}; try 2GiB, 500MB or 10G");
-        let unit = unit_of(name).ok_or_else(|| wrong(&format!("'{name}' is no unit of bytes")))?;
-        let number: f64 = digits.parse().map_err(|_| wrong("it does not begin with a number"))?;
+        let unit = unit_of(name).ok_or_else(|| ByteSizeError::Unit(name.to_owned()))?;
+        let number: f64 = digits.parse().map_err(|_| ByteSizeError::Number)?;
         let bytes = number * unit as f64;
-        // Negative, none, or beyond what 64 bits count.
         if !(1.0..u64::MAX as f64).contains(&bytes) {
-            return Err(wrong("it is no number of bytes from 1 up"));
+            return Err(ByteSizeError::Range);
         }
         Ok(Self(bytes as u64))
     }
@@ -73,7 +86,7 @@ mod tests {
             assert_eq!(text.parse::<ByteSize>(), Ok(ByteSize(bytes)), "{text}");
         }
         for text in ["", "G", "-1G", "0", "0.1", "5 G", "1PiB", "2gibs", "nan", "inf", "1e300T", "ß"] {
-            let error = text.parse::<ByteSize>().unwrap_err();
+            let error = text.parse::<ByteSize>().unwrap_err().to_string();
             assert!(error.contains("try 2GiB"), "{text}: {error}");
         }
     }

@@ -1,4 +1,4 @@
-//! The recorder's thread: all that waits for the disk.
+//! The recorder's thread: all that takes time, encoding and waiting for the disk.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,21 +7,26 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::quota::Quota;
+use comet_engine::prediction::LazyJpeg;
+
+use super::fault::at;
+use super::quota::{Quota, Room};
 use super::recover::recover;
 use super::segment::{Entry, Segment};
-use super::{SinkError, at};
+use crate::sink::interface::SinkError;
 
 /// Between two attempts to go on recording after a fault.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a segment that gets no frames may miss its time to be synced or finished.
 const TICK: Duration = Duration::from_millis(250);
 
-/// What the thread tells the recorder.
+/// What the thread reports to the recorder.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     /// Frames that are in no segment.
     pub(super) lost: Arc<AtomicU64>,
+    /// Frames that were handed over and are not yet written.
+    pub(super) waiting: AtomicU64,
     fault: Mutex<Option<SinkError>>,
 }
 
@@ -31,14 +36,31 @@ impl Shared {
         self.lost.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Leaves a fault to be told, in place of an older one.
+    /// Leaves a fault to be reported, in place of an older one.
     pub(super) fn note(&self, fault: SinkError) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
     }
 
-    /// The newest fault that nobody was told yet.
+    /// The newest fault that was not reported yet.
     pub(super) fn take_fault(&self) -> Option<SinkError> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A frame on its way to the thread, which encodes it if the source gave no JPEG.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) jpeg: LazyJpeg,
+    /// Columns and rows.
+    pub(super) size: (u32, u32),
+    /// Its record, with the line's end.
+    pub(super) line: Vec<u8>,
+    pub(super) captured: Instant,
+}
+
+impl Waiting {
+    fn encode(self) -> std::io::Result<Entry> {
+        Ok(Entry { jpeg: self.jpeg.bytes()?, size: self.size, line: self.line, captured: self.captured })
     }
 }
 
@@ -59,26 +81,31 @@ pub(super) struct Worker {
     open: Option<Segment>,
     /// Set while recording pauses.
     retry: Option<Instant>,
+    /// Whether it was reported that the quota cannot be met.
+    over_quota: bool,
     shared: Arc<Shared>,
 }
 
 impl Worker {
     pub(super) fn new(folder: PathBuf, limits: Limits, quota: Quota, shared: Arc<Shared>) -> Self {
-        Self { folder, limits, quota, open: None, retry: None, shared }
+        Self { folder, limits, quota, open: None, retry: None, over_quota: false, shared }
     }
 
     /// Writes what comes until the other end is gone, and finishes the last segment.
-    pub(super) fn run(mut self, entries: &Receiver<Entry>) -> Result<(), SinkError> {
+    pub(super) fn run(mut self, frames: &Receiver<Waiting>) -> Result<(), SinkError> {
         self.recover();
         loop {
-            match entries.recv_timeout(TICK) {
-                Ok(entry) => self.take(&entry),
+            match frames.recv_timeout(TICK) {
+                Ok(frame) => {
+                    self.take(frame);
+                    self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                }
                 Err(RecvTimeoutError::Timeout) => self.tick(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         if self.retry.is_some() {
-            // Nobody may have been told why frames are missing: the last result has come already.
+            // It may not have been reported yet why frames are missing: the last result has come already.
             let paused = self.shared.take_fault();
             self.recover();
             if let Some(fault) = paused {
@@ -95,11 +122,18 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, entry: &Entry) {
+    fn take(&mut self, frame: Waiting) {
         if self.retry.is_some_and(|retry| Instant::now() < retry) {
             return self.shared.lose();
         }
-        match self.write(entry) {
+        let entry = match frame.encode() {
+            Ok(entry) => entry,
+            Err(fault) => {
+                self.shared.lose();
+                return self.shared.note(at(&self.folder)(fault));
+            }
+        };
+        match self.write(&entry) {
             Ok(()) => self.retry = None,
             Err(fault) => {
                 self.shared.lose();
@@ -116,8 +150,15 @@ impl Worker {
             self.open = Some(self.begin(entry.size)?);
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        self.quota.make_room(&self.folder, open.stem(), open.bytes_with(entry))?;
-        open.push(entry)
+        let room = self.quota.make_room(&self.folder, open.stem(), open.bytes_with(entry))?;
+        open.push(entry)?;
+        let lacking = room == Room::Lacking;
+        if lacking && !self.over_quota {
+            let text = "the quota cannot be met: what lies in the folder belongs to recordings that are not finished";
+            self.shared.note(at(&self.folder)(std::io::Error::other(text)));
+        }
+        self.over_quota = lacking;
+        Ok(())
     }
 
     /// Whether `entry` belongs into the next segment. Every segment takes one frame, however large.

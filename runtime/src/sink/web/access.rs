@@ -1,21 +1,21 @@
-//! Who may ask: the name by which this machine is called, the token, and what every answer tells browsers.
+//! Who may ask: the name by which this machine is called, and the token.
 //!
 //! A page of another site can make a browser call `127.0.0.1`, and can have its own name resolve to this machine (DNS
 //! rebinding). So the `Host` header must hold a name of this machine, and other sites may not embed anything from here.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use axum::body::HttpBody;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 
-use super::routes::{parameter, plain};
-use super::{Web, WebError, WebOptions};
-use crate::model::sha256_hex;
+use comet_engine::model::sha256_hex;
+
+use super::options::{WebError, WebOptions};
+use super::prefix::{base, forwarded};
+use super::reply::{parameter, plain};
 
 /// The largest body of a request. None is read: what fits is passed over.
 const MAX_BODY: u64 = 1024;
@@ -23,20 +23,6 @@ const MAX_BODY: u64 = 1024;
 const OPEN_PATH: &str = "/healthz";
 /// For this many seconds a browser keeps the cookie: 30 days.
 const COOKIE_AGE: u32 = 30 * 24 * 3600;
-
-/// Scripts, styles and pictures come from here and nowhere else, and no other site may show or read them.
-const HEADERS: [(&str, &str); 6] = [
-    (
-        "content-security-policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
-         connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    ),
-    ("cross-origin-resource-policy", "same-origin"),
-    ("cross-origin-opener-policy", "same-origin"),
-    ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "no-referrer"),
-    ("cache-control", "no-store"),
-];
 
 /// The rules of one server.
 pub(super) struct Access {
@@ -87,8 +73,8 @@ impl Access {
         }
     }
 
-    /// The answer to a request that goes no further.
-    fn refusal(&self, request: &Request) -> Option<Response> {
+    /// The response to a request that goes no further.
+    pub(super) fn refusal(&self, request: &Request) -> Option<Response> {
         if request.body().size_hint().upper().is_none_or(|size| size > MAX_BODY) {
             return Some(plain(StatusCode::PAYLOAD_TOO_LARGE, "no body is expected"));
         }
@@ -140,10 +126,13 @@ impl Secrets {
             && let Some(offered) = parameter(uri, "token")
         {
             let known = same(&self.token, &percent_decode_str(offered).decode_utf8_lossy());
-            return Some(if known { self.welcome() } else { ask("That token is not right.") });
+            return Some(match known {
+                true => self.welcome(headers),
+                false => ask("That token is not right.", &base(uri.path(), headers)),
+            });
         }
         let known = uri.path() == OPEN_PATH || self.is_known(headers);
-        (!known).then(|| ask("This page shows a camera: it needs the token."))
+        (!known).then(|| ask("This page shows a camera: it needs the token.", &base(uri.path(), headers)))
     }
 
     /// `Authorization: Bearer TOKEN`, or the cookie.
@@ -161,11 +150,15 @@ impl Secrets {
     }
 
     /// The cookie, and the page without the token in its address.
-    fn welcome(&self) -> Response {
+    ///
+    /// Two boards behind one proxy must not overwrite each other's cookies. Without a `Path` the browser takes the
+    /// folder that it asked, which is right behind a proxy that does not say what it has stripped.
+    fn welcome(&self, headers: &HeaderMap) -> Response {
         let Self { cookie_name, cookie_value, .. } = self;
+        let path = forwarded(headers).map(|prefix| format!("; Path={prefix}")).unwrap_or_default();
         let cookie =
-            format!("{cookie_name}={cookie_value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={COOKIE_AGE}");
-        let headers = [(header::LOCATION, "/".to_owned()), (header::SET_COOKIE, cookie)];
+            format!("{cookie_name}={cookie_value}{path}; HttpOnly; SameSite=Strict; Max-Age={COOKIE_AGE}");
+        let headers = [(header::LOCATION, base("/", headers)), (header::SET_COOKIE, cookie)];
         (StatusCode::SEE_OTHER, headers).into_response()
     }
 }
@@ -178,23 +171,10 @@ fn same(expected: &str, offered: &str) -> bool {
 }
 
 /// The page that asks for the token.
-fn ask(text: &'static str) -> Response {
-    let page = include_str!("page/token.html").replace("{text}", text);
+fn ask(text: &'static str, base: &str) -> Response {
+    let page = include_str!("page/token.html").replace("{text}", text).replace("{base}", base);
     let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::WWW_AUTHENTICATE, "Bearer")];
     (StatusCode::UNAUTHORIZED, headers, page).into_response()
-}
-
-/// Lets a request through or refuses it, and tells the browser what it may do with the answer.
-pub(super) async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
-    let refusal = web.access.refusal(&request);
-    let mut response = match refusal {
-        Some(refusal) => refusal,
-        None => next.run(request).await,
-    };
-    for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 #[cfg(test)]
@@ -216,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_this_machine_are_answered() {
+    fn only_names_of_this_machine_are_served() {
         let local = access("127.0.0.1:8080", None);
         let own = "localhost LOCALHOST:1 127.0.0.1:8080 [::1]:80 localhost. board.local:8080";
         for own in own.split(' ') {
@@ -254,6 +234,26 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_proxy_the_redirect_and_the_cookie_stay_below_its_path() {
+        let access = access("127.0.0.1:8080", Some(TOKEN));
+        let welcome = |prefix: &str| {
+            let request = axum::http::Request::get(format!("/?token={TOKEN}")).header("host", "localhost");
+            let request = request.header("x-forwarded-prefix", prefix);
+            let response = access.refusal(&request.body(axum::body::Body::empty()).unwrap()).unwrap();
+            let text = |name: &str| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
+            (text("location"), text("set-cookie"))
+        };
+        let (location, cookie) = welcome("/cam1/");
+        assert_eq!(location, "/cam1/");
+        assert!(cookie.contains("; Path=/cam1;"), "{cookie}");
+        for prefix in ["", "//evil.example", "https://evil.example"] {
+            let (location, cookie) = welcome(prefix);
+            assert_eq!(location, "./", "{prefix}");
+            assert!(!cookie.contains("Path") && !cookie.contains("evil"), "{cookie}");
+        }
+    }
+
+    #[test]
     fn a_token_may_have_characters_that_a_form_escapes() {
         let access = access("127.0.0.1:8080", Some("0123456789+/abc=="));
         for (path, status) in [("/?token=0123456789%2B%2Fabc%3D%3D", 303u16), ("/?token=0123456789%2B", 401)]
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn names_with_a_scheme_are_no_hosts() {
+    fn names_with_a_scheme_are_not_hosts() {
         let options = WebOptions { allowed_hosts: vec!["http://board".into()], ..WebOptions::default() };
         assert!(matches!(Access::check(&options), Err(WebError::BadHost(_))));
     }

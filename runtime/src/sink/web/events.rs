@@ -1,4 +1,4 @@
-//! `/events`: answers and the state of the run as server-sent events.
+//! `/events`: predictions and the state of the run as server-sent events.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,27 +9,21 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
-use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::shown::Recent;
-use super::{Web, routes};
+use super::reply::busy;
+use super::shown::{Recent, event};
+use super::state::Web;
 use crate::monitor::Snapshot;
 
 /// Between two `state` events; they also keep the connection alive, and find out that the client is gone.
 const STATE_SPACING: Duration = Duration::from_secs(1);
 
-/// One event. JSON has no line breaks outside of its texts, where they are escaped.
-pub(super) fn event(name: &str, data: &impl Serialize) -> Bytes {
-    let data = serde_json::to_string(data).unwrap_or_else(|_| "null".into());
-    format!("event: {name}\ndata: {data}\n\n").into()
-}
-
 /// `answer` for each result that is shown, `state` once a second; begins with both.
 pub(super) async fn events(State(web): State<Arc<Web>>) -> Response {
     let Ok(place) = Arc::clone(&web.streams).try_acquire_owned() else {
-        return routes::busy(&web);
+        return busy(&web.monitor);
     };
     let listener = Listener { recent: web.recent.clone(), web, state_due: Instant::now(), _place: place };
     let events = unfold(listener, |mut listener| async move {

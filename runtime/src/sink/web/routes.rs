@@ -8,14 +8,14 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use serde::Serialize;
 use serde_json::json;
 
-use super::{Web, access, events, stream};
+use super::guard::guard;
+use super::prefix::base;
+use super::reply::{as_json, parameter, plain};
+use super::state::Web;
+use super::{events, stream};
 use crate::monitor::prometheus;
-
-/// No frame for longer than this is told to watchdogs, unless the source is in order: some give one an hour.
-const FRESH_S: f64 = 10.0;
 
 /// A file of the page.
 #[derive(Clone, Copy)]
@@ -26,19 +26,22 @@ struct Asset {
 }
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-const ASSETS: [Asset; 7] = [
-    Asset { path: "/", kind: "text/html; charset=utf-8", text: include_str!("page/page.html") },
+const PAGE: &str = include_str!("page/page.html");
+/// What stands in the page for the address of its folder.
+const BASE: &str = "{base}";
+const ASSETS: [Asset; 6] = [
     Asset { path: "/page.css", kind: "text/css; charset=utf-8", text: include_str!("page/page.css") },
     Asset { path: "/page.js", kind: SCRIPT, text: include_str!("page/page.js") },
-    Asset { path: "/picture.js", kind: SCRIPT, text: include_str!("page/picture.js") },
+    Asset { path: "/image.js", kind: SCRIPT, text: include_str!("page/image.js") },
     Asset { path: "/colours.js", kind: SCRIPT, text: include_str!("page/colours.js") },
     Asset { path: "/panels.js", kind: SCRIPT, text: include_str!("page/panels.js") },
     Asset { path: "/favicon.svg", kind: "image/svg+xml", text: include_str!("page/favicon.svg") },
 ];
 
-/// Every path, behind the rules of [`access`].
+/// Every path, behind the rules of [`guard`].
 pub(super) fn router(web: &Arc<Web>) -> Router {
     let mut router: Router<Arc<Web>> = Router::new()
+        .route("/", get(page))
         .route("/stream.mjpg", get(stream::stream))
         .route("/events", get(events::events))
         .route("/frame.jpg", get(frame))
@@ -54,57 +57,39 @@ pub(super) fn router(web: &Arc<Web>) -> Router {
     }
     router
         .fallback(|| async { plain(StatusCode::NOT_FOUND, "there is nothing under this path") })
-        .layer(from_fn_with_state(Arc::clone(web), access::guard))
+        .layer(from_fn_with_state(Arc::clone(web), guard))
         .with_state(Arc::clone(web))
 }
 
-/// An answer for people.
-pub(super) fn plain(status: StatusCode, text: &'static str) -> Response {
-    (status, text).into_response()
-}
-
-/// Every place for clients that stay is taken.
-pub(super) fn busy(web: &Web) -> Response {
-    web.monitor.count_client_drop();
-    let text = "too many clients are watching: close another page, or try again soon";
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], text).into_response()
-}
-
-/// The value of `name` in the address, as it stands there.
-pub(super) fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
-    uri.query()?.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-}
-
-fn as_json(status: StatusCode, value: &impl Serialize) -> Response {
-    match serde_json::to_vec(value) {
-        Ok(text) => (status, [(header::CONTENT_TYPE, "application/json")], text).into_response(),
-        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "this cannot be written as JSON"),
-    }
-}
-
 fn no_frame() -> Response {
-    plain(StatusCode::SERVICE_UNAVAILABLE, "no frame has been answered yet: try again soon")
+    plain(StatusCode::SERVICE_UNAVAILABLE, "there is no prediction yet: try again soon")
 }
 
-/// The camera's picture: that of frame `n` while it is kept, else the newest. `X-Frame` says which.
+/// The page, with links that work below the path at which a proxy serves it.
+async fn page(uri: Uri, headers: HeaderMap) -> Response {
+    let page = PAGE.replace(BASE, &base(uri.path(), &headers));
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
+}
+
+/// The camera's image: that of frame `n` while it is kept, else the newest. `X-Frame` says which.
 async fn frame(State(web): State<Arc<Web>>, uri: Uri) -> Response {
     let Some(shown) = web.nearest(parameter(&uri, "n").and_then(|number| number.parse().ok())) else {
         return no_frame();
     };
     let Some(part) = shown.part() else {
-        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the picture is too large for a JPEG");
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the image is too large for a JPEG");
     };
     let headers = [("content-type", "image/jpeg".to_owned()), ("x-frame", shown.frame().to_string())];
     (headers, part.jpeg()).into_response()
 }
 
-/// The newest picture with map and class drawn in, as a file.
+/// The newest image with map and class drawn in, as a file.
 async fn snapshot(State(web): State<Arc<Web>>) -> Response {
     let Some(shown) = web.newest() else {
         return no_frame();
     };
-    let Ok(jpeg) = shown.drawn(&web.style) else {
-        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the picture is too large for a JPEG");
+    let Some(jpeg) = shown.drawn(&web.style) else {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the image is too large for a JPEG");
     };
     let name = format!("attachment; filename=\"comet-edge-{}.jpg\"", shown.frame());
     let headers = [(header::CONTENT_TYPE, "image/jpeg".to_owned()), (header::CONTENT_DISPOSITION, name)];
@@ -136,11 +121,9 @@ async fn evidence(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
     as_json(StatusCode::ACCEPTED, &json!({ "requested": true }))
 }
 
-/// For watchdogs: 200 while frames are answered or the source is in order, else 503.
+/// For watchdogs: 200 while the run does its work, else 503 with the fault.
 async fn health(State(web): State<Arc<Web>>) -> Response {
-    let snapshot = web.monitor.snapshot();
-    let age = snapshot.last.as_ref().map(|last| last.age_s);
-    let ok = snapshot.source.signal || age.is_some_and(|age| age <= FRESH_S);
-    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    as_json(status, &json!({ "ok": ok, "signal": snapshot.source.signal, "last_answer_s": age }))
+    let health = web.monitor.snapshot().health();
+    let status = if health.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    as_json(status, &health)
 }

@@ -14,17 +14,18 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::patience::Patient;
-use super::{Web, routes};
+use super::routes;
+use super::state::Web;
 
 /// For the headers of a request, from the moment that they can come: an idle connection ends after it, too.
 const HEADER_LIMIT: Duration = Duration::from_secs(5);
-/// Headers that are longer are refused with 431; answers are taken from their handlers while less than this waits.
+/// Headers that are longer are refused with 431; responses are taken from their handlers while less than this waits.
 const BUFFER: usize = 16 * 1024;
-/// What the system holds of unread answers (it doubles this): a client that never reads must be seen soon.
+/// What the system holds of unread responses (it doubles this): a client that never reads must be seen soon.
 const SEND_BUFFER: u32 = 64 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 64;
-/// Clients beyond the limit that are told so at a time; others are closed without a word.
+/// Clients beyond the limit that are notified at a time; others are closed without a reply.
 const REFUSALS: usize = 16;
 const REFUSAL_LIMIT: Duration = Duration::from_secs(1);
 /// After a failed accept: there may be no descriptor left, and trying at once would not free one.
@@ -84,7 +85,7 @@ pub(super) async fn serve(listener: TcpListener, web: Arc<Web>, clients: usize) 
 async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(FULL).await?;
     stream.shutdown().await?;
-    // Closing while bytes are unread would take the answer back.
+    // Closing while bytes are unread would take the response back.
     let mut unread = [0; 1024];
     while stream.read(&mut unread).await? > 0 {}
     Ok(())

@@ -1,7 +1,6 @@
 //! A result as clients see it: encoded when the first of them asks, once for all.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -10,19 +9,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::events::event;
-use super::stream::Part;
-use crate::explain::Checks;
-use crate::image::{Mask, OverlayStyle, draw_overlay, encode_jpeg, encode_png, resize};
-use crate::sink::label::draw_label;
-use crate::sink::overlay::caption;
-use crate::sink::{FrameResult, Record};
+use comet_engine::explain::Checks;
+use comet_engine::image::{Mask, OverlayStyle, encode_jpeg, encode_png, resize};
+use comet_engine::prediction::{FrameResult, Record};
+
+use super::part::Part;
+use crate::sink::overlay::drawn;
 
 /// The most results a second that are shown.
 const RATE: u32 = 15;
 /// The longer side of the map that is sent; browsers enlarge it smoothly.
 const MASK_SIDE: u32 = 128;
-/// Quality of a picture with the map drawn in, which is kept by people.
+/// Quality of an image with the map drawn in, which is kept by people.
 const QUALITY: u8 = 90;
 
 /// The last results that were shown, the newest first.
@@ -41,12 +39,13 @@ pub(super) struct Shown {
     result: FrameResult,
     checked: Option<Checked>,
     part: OnceLock<Option<Part>>,
+    drawn: OnceLock<Option<Bytes>>,
     event: OnceLock<Bytes>,
 }
 
 /// The data of an `answer` event.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Prediction<'a> {
     record: &'a Record,
     /// The map as grey PNG in Base64.
     mask: String,
@@ -57,7 +56,7 @@ struct Answer<'a> {
 
 impl Shown {
     pub(super) fn new(result: FrameResult, checked: Option<Checked>) -> Self {
-        Self { result, checked, part: OnceLock::new(), event: OnceLock::new() }
+        Self { result, checked, part: OnceLock::new(), drawn: OnceLock::new(), event: OnceLock::new() }
     }
 
     /// Number of the frame.
@@ -65,7 +64,7 @@ impl Shown {
         self.result.record.frame
     }
 
-    /// The camera's picture as part of a stream; `None` if it cannot be a JPEG.
+    /// The camera's image as part of a stream; `None` if it cannot be a JPEG.
     pub(super) fn part(&self) -> Option<&Part> {
         self.part.get_or_init(|| self.result.to_jpeg().ok().map(|jpeg| Part::new(&jpeg))).as_ref()
     }
@@ -73,28 +72,30 @@ impl Shown {
     /// The `answer` event.
     pub(super) fn event(&self) -> Bytes {
         let make = || {
-            let answer = Answer {
+            let prediction = Prediction {
                 record: &self.result.record,
                 mask: STANDARD.encode(small_png(&self.result.explanation.mask)),
                 region: self.result.region,
-                size: self.result.picture.dimensions(),
+                size: self.result.image.dimensions(),
                 checked: self.checked,
             };
-            event("answer", &answer)
+            event("answer", &prediction)
         };
         self.event.get_or_init(make).clone()
     }
 
-    /// The picture with map, contour and class drawn in, as JPEG.
-    ///
-    /// # Errors
-    /// The picture is larger than a JPEG can be.
-    pub(super) fn drawn(&self, style: &OverlayStyle) -> io::Result<Vec<u8>> {
-        let result = &self.result;
-        let mut drawn = draw_overlay(&result.picture, &result.explanation.mask, result.region, style);
-        draw_label(&mut drawn, &caption(result));
-        encode_jpeg(&drawn, QUALITY)
+    /// The image with map, contour and class drawn in, as JPEG: drawn for the first who asks. All must ask for the same
+    /// style. `None` if the image is larger than a JPEG can be.
+    pub(super) fn drawn(&self, style: &OverlayStyle) -> Option<Bytes> {
+        let draw = || encode_jpeg(&drawn(&self.result, style), QUALITY).ok().map(Bytes::from);
+        self.drawn.get_or_init(draw).clone()
     }
+}
+
+/// One event. JSON has no line breaks outside of its texts, where they are escaped.
+pub(super) fn event(name: &str, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).unwrap_or_else(|_| "null".into());
+    format!("event: {name}\ndata: {data}\n\n").into()
 }
 
 /// The map as grey PNG of at most [`MASK_SIDE`] pixels a side; empty if it cannot be encoded.
@@ -133,7 +134,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::record::sample::result;
+    use crate::sink::sample::result;
 
     #[test]
     fn the_event_is_one_line_of_json_with_the_map_as_png() {
@@ -145,7 +146,15 @@ mod tests {
         let png = STANDARD.decode(data["mask"].as_str().unwrap()).unwrap();
         let map = image::load_from_memory(&png).unwrap().into_luma8();
         assert_eq!(map.as_raw(), &[0, 64, 191, 255]);
-        assert!(shown.drawn(&OverlayStyle::default()).unwrap().starts_with(&[0xff, 0xd8]));
+    }
+
+    #[test]
+    fn a_snapshot_is_drawn_once_for_all_who_ask() {
+        let shown = Shown::new(result("a", 7, [0.0, 1.0, 0.0]), None);
+        let style = OverlayStyle::default();
+        let (first, second) = (shown.drawn(&style).unwrap(), shown.drawn(&style).unwrap());
+        assert!(first.starts_with(&[0xff, 0xd8]));
+        assert_eq!(first.as_ptr(), second.as_ptr());
     }
 
     #[test]

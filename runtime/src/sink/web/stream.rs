@@ -1,4 +1,4 @@
-//! `/stream.mjpg`: the camera's pictures, for everything that shows MJPEG.
+//! `/stream.mjpg`: the camera's images, for everything that shows MJPEG.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,43 +13,22 @@ use image::{Rgb, RgbImage};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 
+use comet_engine::image::encode_jpeg;
+
+use super::part::{BOUNDARY, Part};
+use super::reply::busy;
 use super::shown::Recent;
-use super::{Web, routes};
-use crate::image::encode_jpeg;
+use super::state::Web;
 use crate::sink::label::draw_label;
 
 const KIND: &str = "multipart/x-mixed-replace; boundary=comet-edge";
-/// Browsers show a part when they see the boundary after it, so that it is sent with the part.
-const BOUNDARY: &str = "\r\n--comet-edge\r\n";
-/// A picture is sent at least this often: the client sees that the stream lives, and the server that the client does.
+/// An image is sent at least this often: the client sees that the stream lives, and the server that the client does.
 const RESEND: Duration = Duration::from_secs(1);
 
-/// One picture in a stream; clones share its bytes.
-#[derive(Clone, Debug)]
-pub(super) struct Part {
-    whole: Bytes,
-    jpeg: Bytes,
-}
-
-impl Part {
-    pub(super) fn new(jpeg: &[u8]) -> Self {
-        let head = format!("Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
-        let whole: Bytes = [head.as_bytes(), jpeg, BOUNDARY.as_bytes()].concat().into();
-        // The range lies inside: the three were put together here.
-        let jpeg = whole.slice(head.len()..head.len() + jpeg.len());
-        Self { whole, jpeg }
-    }
-
-    /// The picture alone.
-    pub(super) fn jpeg(&self) -> Bytes {
-        self.jpeg.clone()
-    }
-}
-
-/// Each picture that is shown, and a placeholder while the source gives none.
+/// Each image that is shown, and a placeholder while the source gives none.
 pub(super) async fn stream(State(web): State<Arc<Web>>) -> Response {
     let Ok(place) = Arc::clone(&web.streams).try_acquire_owned() else {
-        return routes::busy(&web);
+        return busy(&web.monitor);
     };
     let watcher = Watcher { recent: web.recent.clone(), web, begun: false, _place: place };
     let parts = unfold(watcher, |mut watcher| async move {
@@ -67,7 +46,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// The next part; `None` when the run is over. A client that takes them slowly misses pictures.
+    /// The next part; `None` when the run is over. A client that takes them slowly misses images.
     async fn next(&mut self) -> Option<Bytes> {
         if !self.begun {
             self.begun = true;
@@ -85,7 +64,7 @@ impl Watcher {
                 None => self.web.no_signal.get_or_init(no_signal).clone(),
             };
             if let Some(part) = part {
-                return Some(part.whole);
+                return Some(part.whole());
             }
         }
     }
@@ -93,9 +72,9 @@ impl Watcher {
 
 /// The placeholder.
 fn no_signal() -> Option<Part> {
-    let mut picture = RgbImage::from_pixel(320, 240, Rgb([40, 44, 52]));
-    draw_label(&mut picture, "no signal");
-    encode_jpeg(&picture, 85).ok().map(|jpeg| Part::new(&jpeg))
+    let mut image = RgbImage::from_pixel(320, 240, Rgb([40, 44, 52]));
+    draw_label(&mut image, "no signal");
+    encode_jpeg(&image, 85).ok().map(|jpeg| Part::new(&jpeg))
 }
 
 #[cfg(test)]
@@ -103,13 +82,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_has_its_length_and_ends_with_the_boundary() {
-        let part = no_signal().unwrap();
-        let jpeg = part.jpeg();
+    fn the_placeholder_is_an_image() {
+        let jpeg = no_signal().unwrap().jpeg();
         assert!(jpeg.starts_with(&[0xff, 0xd8]) && jpeg.ends_with(&[0xff, 0xd9]));
-        let head = format!("Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
-        assert!(part.whole.starts_with(head.as_bytes()));
-        assert!(part.whole.ends_with(BOUNDARY.as_bytes()));
-        assert_eq!(part.whole.len(), head.len() + jpeg.len() + BOUNDARY.len());
     }
 }

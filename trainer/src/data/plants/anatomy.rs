@@ -1,6 +1,6 @@
 //! The shapes of one plant, in the order they are painted.
 //!
-//! All lengths are in pixels of the final picture, so that the picture and the mask are filled from
+//! All lengths are in pixels of the final image, so that the image and the mask are filled from
 //! the very same outlines.
 
 use std::f32::consts::{FRAC_PI_2, PI, TAU};
@@ -9,46 +9,11 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tiny_skia::{Path, PathBuilder, Point, Transform};
 
-use super::between;
+use super::random::between;
+use super::shape::{Organ, Shape, step};
 use super::stem::StemLine;
 
-/// What a shape belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Organ {
-    /// The head: the petals and the centre.
-    Flower,
-    /// A leaf; never decides the class.
-    Leaf,
-    /// The stem.
-    Stem,
-}
-
-impl Organ {
-    /// The word for it in the name of a class.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Flower => "flower",
-            Self::Leaf => "leaf",
-            Self::Stem => "stem",
-        }
-    }
-}
-
-/// One outline, filled with a colour that brightens from its root to its tip.
-pub(super) struct Shape {
-    /// What the shape belongs to.
-    pub(super) organ: Organ,
-    /// The closed outline.
-    pub(super) path: Path,
-    /// Where the shape is darkest.
-    pub(super) root: Point,
-    /// Where the shape is brightest.
-    pub(super) tip: Point,
-    /// How bright the shape is as a whole, 1 for the plain colour.
-    pub(super) lightness: f32,
-}
-
-/// Grows a plant for a picture of `side` pixels: shapes later in the list hide earlier ones.
+/// Grows a plant for an image of `side` pixels: shapes later in the list hide earlier ones.
 ///
 /// Nothing comes back where an outline has no area or is not finite.
 pub(super) fn grow(side: f32, rng: &mut ChaCha8Rng) -> Option<Vec<Shape>> {
@@ -145,10 +110,4 @@ fn blade(root: Point, angle: f32, length: f32, half_width: f32, fullness: f32) -
     outline.cubic_to(far_right.x, far_right.y, near_right.x, near_right.y, root.x, root.y);
     outline.close();
     outline.finish()
-}
-
-/// The point reached from `from` by going `forward` at `angle` and `sideways` across it.
-pub(super) fn step(from: Point, angle: f32, forward: f32, sideways: f32) -> Point {
-    let (sin, cos) = angle.sin_cos();
-    Point::from_xy(from.x + forward * cos - sideways * sin, from.y + forward * sin + sideways * cos)
 }

@@ -6,8 +6,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tiny_skia::{ColorU8, Pixmap};
 
-use super::between;
 use super::palette::{Rgb, Shade, bytes, mix};
+use super::random::between;
 
 /// Covers the whole canvas with a gradient, blurred blobs and smooth noise.
 pub(super) fn paint(canvas: &mut Pixmap, rng: &mut ChaCha8Rng) {

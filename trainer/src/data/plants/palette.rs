@@ -2,12 +2,12 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::between;
+use super::random::between;
 
 /// One of the colours that can make a class.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tint {
-    /// The word for it in the name of the class.
+    /// Its name in the name of the class.
     pub(super) name: &'static str,
     /// Its middle hue, in degrees.
     hue: f32,
@@ -90,7 +90,7 @@ pub(super) fn mix(from: Rgb, to: Rgb, weight: f32) -> Rgb {
     [r + (to_r - r) * weight, g + (to_g - g) * weight, b + (to_b - b) * weight]
 }
 
-/// The colour in the 8 bits a picture holds; what lies outside is cut off.
+/// The colour in the 8 bits an image holds; what lies outside is cut off.
 pub(super) fn bytes(colour: Rgb) -> [u8; 3] {
     colour.map(|value| (value * 255.0).round().clamp(0.0, 255.0) as u8)
 }

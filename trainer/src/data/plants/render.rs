@@ -1,7 +1,6 @@
 //! One plant painted, lit and masked.
 
 use std::f32::consts::TAU;
-use std::ops::RangeInclusive;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use rand::RngExt;
@@ -10,15 +9,14 @@ use tiny_skia::{
     Color, FillRule, GradientStop, LinearGradient, Paint, Pixmap, Shader, SpreadMode, Transform,
 };
 
-use super::anatomy::{self, Organ, Shape};
+use super::anatomy;
+use super::background;
+use super::error::PlantError;
 use super::palette::{self, Shade};
-use super::{PlantError, Variant, background, between};
-
-/// The sides of a picture that can be drawn, in pixels.
-///
-/// Below, a stem is thinner than two pixels; the upper end keeps a mistyped size from asking for
-/// gigabytes.
-pub const SIZES: RangeInclusive<u32> = 32..=2048;
+use super::random::between;
+use super::shape::{Organ, Shape};
+use super::size::SIZES;
+use super::variant::Variant;
 
 /// How far the hue of single green shapes strays from that of the plant, in degrees.
 const GREEN_SPREAD: f32 = 6.0;
@@ -26,9 +24,9 @@ const GREEN_SPREAD: f32 = 6.0;
 /// One drawn plant.
 #[derive(Clone, Debug)]
 pub struct Plant {
-    /// The picture, square.
+    /// The image, square.
     pub image: RgbImage,
-    /// 255 where the part that decides the class is visible, 0 elsewhere; as large as the picture.
+    /// 255 where the part that decides the class is visible, 0 elsewhere; as large as the image.
     pub mask: GrayImage,
     /// The index of the class in [`Variant::classes`].
     pub class: usize,
@@ -38,7 +36,7 @@ pub struct Plant {
 ///
 /// The generator decides everything else: pose, size, bend, petals, leaves, place, background and
 /// light. From the same state the same build draws the same plant. All of these are drawn the same
-/// way for every class, so that only the colour of the part tells classes apart.
+/// way for every class, so that only the colour of the part distinguishes classes.
 ///
 /// # Errors
 ///
@@ -56,11 +54,11 @@ pub fn render(variant: Variant, class: usize, size: u32, rng: &mut ChaCha8Rng) -
     let mut canvas = Pixmap::new(size, size).ok_or(PlantError::Size { size })?;
     background::paint(&mut canvas, rng);
 
-    let (telling, green) = (tint.shade(rng), palette::green(rng));
+    let (tinted, green) = (tint.shade(rng), palette::green(rng));
     for shape in &shapes {
         // Drawn for every shape, so that the class does not change what the generator gives next.
         let stray = between(rng, -GREEN_SPREAD, GREEN_SPREAD);
-        let shade = if shape.organ == target { telling } else { green.turned(stray) };
+        let shade = if shape.organ == target { tinted } else { green.turned(stray) };
         let paint = Paint { shader: shading(shape, shade), ..Paint::default() };
         canvas.fill_path(&shape.path, &paint, FillRule::Winding, Transform::identity(), None);
     }
@@ -81,7 +79,7 @@ fn shading(shape: &Shape, shade: Shade) -> Shader<'static> {
 
 /// The mask of the pixels whose middle shows the part.
 ///
-/// The shapes are painted in the order of the picture, white for the part and black for what hides
+/// The shapes are painted in the order of the image, white for the part and black for what hides
 /// it, without smoothed edges: a pixel belongs to the part or it does not.
 fn visible_part(shapes: &[Shape], target: Organ, size: u32) -> Result<GrayImage, PlantError> {
     let mut stencil = Pixmap::new(size, size).ok_or(PlantError::Size { size })?;

@@ -5,8 +5,8 @@ use std::f32::consts::FRAC_PI_2;
 use rand_chacha::ChaCha8Rng;
 use tiny_skia::{LineCap, PathBuilder, Point, Stroke};
 
-use super::anatomy::{Organ, Shape, step};
-use super::between;
+use super::random::between;
+use super::shape::{Organ, Shape, step};
 
 /// The middle line of the stem: a cubic curve from the ground to the flower head.
 pub(super) struct StemLine {
@@ -19,7 +19,7 @@ pub(super) struct StemLine {
 }
 
 impl StemLine {
-    /// A stem that leans and bends, placed so that it and the head stay inside the picture.
+    /// A stem that leans and bends, placed so that it and the head stay inside the image.
     pub(super) fn grow(side: f32, radius: f32, rng: &mut ChaCha8Rng) -> Self {
         let width = side * between(rng, 0.062, 0.088);
         // Measured beyond the head, which hides the rest: the visible stem is never too short.

@@ -1,4 +1,4 @@
-//! A balanced set of plants on disk: pictures in one tree, their masks in a twin of it.
+//! A balanced set of plants on disk: images in one tree, their masks in a twin of it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,49 +9,53 @@ use image::{DynamicImage, ImageFormat};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{PlantError, Variant, render};
+use super::error::PlantError;
+use super::render::render;
+use super::size::SIZES;
+use super::variant::Variant;
 
 /// What to write.
 #[derive(Clone, Debug)]
 pub struct PlantSet {
     /// Which parts may carry the colour.
     pub variant: Variant,
-    /// How many pictures, over all classes.
+    /// How many images, over all classes.
     pub count: usize,
-    /// The side of every picture, in pixels; within [`super::SIZES`].
+    /// The side of every image, in pixels; within [`SIZES`].
     pub size: u32,
-    /// Which pictures: the same seed gives the same ones. Give each split a seed of its own, or
+    /// Which images: the same seed gives the same ones. Give each split a seed of its own, or
     /// they hold the same plants.
     pub seed: u64,
-    /// The folder the pictures go to, such as `train` or `val`: one plain name.
+    /// The folder the images go to, such as `train` or `val`: one plain name.
     pub split: String,
 }
 
 /// What was written.
 #[derive(Clone, Debug)]
 pub struct WriteSummary {
-    /// The folder that holds a folder of pictures for each class.
+    /// The folder that holds a folder of images for each class.
     pub images: PathBuf,
     /// The folder that holds a folder of masks for each class.
     pub masks: PathBuf,
-    /// The name of each class and how many pictures it has, sorted by name.
+    /// The name of each class and how many images it has, sorted by name.
     pub classes: Vec<(String, usize)>,
 }
 
 impl WriteSummary {
-    /// How many pictures were written, over all classes.
+    /// How many images were written, over all classes.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.classes.iter().map(|(_, pictures)| pictures).sum()
+        self.classes.iter().map(|(_, images)| images).sum()
     }
 }
 
-/// The generator that draws picture `index` of a seed, however many pictures are drawn.
+/// The generator that draws image `index` of a seed, however many images are drawn.
 ///
 /// The seed is the cipher's key and the index its stream, so that no two pairs share a sequence.
 #[must_use]
-pub fn picture_generator(seed: u64, index: u64) -> ChaCha8Rng {
+pub fn image_generator(seed: u64, index: u64) -> ChaCha8Rng {
     // The first eight bytes give way to the seed; the rest keeps other uses of a seed apart.
+    // The word stays as it was first written: another one would draw other plants.
     let mut key = *b"seed----comet-edge plant picture";
     for (slot, byte) in key.iter_mut().zip(seed.to_le_bytes()) {
         *slot = byte;
@@ -61,12 +65,12 @@ pub fn picture_generator(seed: u64, index: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Writes a set below `out`, classes in turn, and tells `progress` how many pictures are done.
+/// Writes a set below `out`, classes in turn, and reports to `progress` how many images are done.
 ///
-/// Picture `i` goes to `images/<split>/<class>/<seed>-<i>.png`, its mask to the same name below
-/// `masks`. Every class has its folder, even one without a picture. Files of the same name are
+/// Image `i` goes to `images/<split>/<class>/<seed>-<i>.png`, its mask to the same name below
+/// `masks`. Every class has its folder, even one without an image. Files of the same name are
 /// replaced, others are left alone. The mask is written first and each file appears only when it is
-/// complete: whenever the run is cut short, each picture there is has its mask.
+/// complete: whenever the run is cut short, each image there is has its mask.
 ///
 /// # Errors
 ///
@@ -80,7 +84,7 @@ pub fn write_set(
     if !is_plain_name(&set.split) {
         return Err(PlantError::Split { split: set.split.clone() });
     }
-    if !super::SIZES.contains(&set.size) {
+    if !SIZES.contains(&set.size) {
         return Err(PlantError::Size { size: set.size });
     }
     let images = out.join("images").join(&set.split);
@@ -95,18 +99,18 @@ pub fn write_set(
 
     let mut written = 0;
     while written < set.count {
-        for (class, (name, pictures)) in classes.iter_mut().enumerate() {
+        for (class, (name, count)) in classes.iter_mut().enumerate() {
             if written == set.count {
                 break;
             }
-            let mut rng = picture_generator(set.seed, written as u64);
+            let mut rng = image_generator(set.seed, written as u64);
             let plant = render(set.variant, class, set.size, &mut rng)?;
             let file = format!("{}-{written}.png", set.seed);
             let mask = masks.join(&*name).join(&file);
             save(&DynamicImage::ImageLuma8(plant.mask), mask)?;
-            let picture = images.join(&*name).join(&file);
-            save(&DynamicImage::ImageRgb8(plant.image), picture)?;
-            *pictures += 1;
+            let image = images.join(&*name).join(&file);
+            save(&DynamicImage::ImageRgb8(plant.image), image)?;
+            *count += 1;
             written += 1;
             progress(written);
         }
@@ -145,29 +149,29 @@ mod tests {
     }
 
     #[test]
-    fn pictures_and_masks_lie_in_twin_folders() -> Result<(), Box<dyn Error>> {
+    fn images_and_masks_lie_in_twin_folders() -> Result<(), Box<dyn Error>> {
         let out = tempfile::tempdir()?;
         let mut seen = Vec::new();
         let summary = write_set(out.path(), &set(14), &mut |done| seen.push(done))?;
         assert_eq!(summary.count(), 14);
         assert_eq!(seen, (1..=14).collect::<Vec<_>>());
-        for (class, (name, pictures)) in summary.classes.iter().enumerate() {
-            assert_eq!(*pictures, if class < 2 { 2 } else { 1 });
+        for (class, (name, images)) in summary.classes.iter().enumerate() {
+            assert_eq!(*images, if class < 2 { 2 } else { 1 });
             for index in (class..14).step_by(12) {
                 let file = Path::new(name).join(format!("5-{index}.png"));
-                let picture = image::open(out.path().join("images/train").join(&file))?;
+                let image = image::open(out.path().join("images/train").join(&file))?;
                 let mask = image::open(out.path().join("masks/train").join(&file))?;
-                assert_eq!((picture.width(), picture.height()), (64, 64));
+                assert_eq!((image.width(), image.height()), (64, 64));
                 assert!(mask.to_luma8().pixels().any(|pixel| pixel.0 == [255]));
             }
             let files = fs::read_dir(summary.images.join(name))?.count();
-            assert_eq!(files, *pictures, "no partial file is left in {name}");
+            assert_eq!(files, *images, "no partial file is left in {name}");
         }
         Ok(())
     }
 
     #[test]
-    fn a_picture_does_not_depend_on_the_count() -> Result<(), Box<dyn Error>> {
+    fn an_image_does_not_depend_on_the_count() -> Result<(), Box<dyn Error>> {
         let (few, many) = (tempfile::tempdir()?, tempfile::tempdir()?);
         write_set(few.path(), &set(3), &mut |_| ())?;
         write_set(many.path(), &set(20), &mut |_| ())?;

@@ -3,20 +3,18 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+use super::macros::{each, tier};
 use super::round::{Narrow, put};
-use super::tile::{self, whole};
-use super::{each, tier};
+use super::tile::{self, VECTORS, whole};
 use crate::layout::{BLOCK, GROUP};
 use crate::scalar;
-use crate::task::{Cursor, Sink, Task, even_tiles};
-
-/// Vectors of output channels that one tile holds.
-pub(super) const VECTORS: usize = 4;
+use crate::task::conv::{ConvTask, Cursor, Sink};
+use crate::task::tiles::even_tiles;
 
 tier! {
 /// # Safety
 /// The task must be checked, pixels and blocks inside it, and the tier available.
-pub(crate) unsafe fn conv(task: &Task<'_>, pixels: Range<usize>, blocks: Range<usize>) {
+pub(crate) unsafe fn conv(task: &ConvTask<'_>, pixels: Range<usize>, blocks: Range<usize>) {
     for (block, vectors) in even_tiles(blocks.len(), VECTORS) {
         let block = blocks.start + block;
         // 32 registers: sums, weights, and one for the activations.
@@ -48,7 +46,13 @@ tier! {
 /// # Safety
 /// As `conv`.
 #[inline]
-unsafe fn tiles<const V: usize>(task: &Task<'_>, cursor: &mut Cursor, count: usize, block: usize, ahead: usize) {
+unsafe fn tiles<const V: usize>(
+    task: &ConvTask<'_>,
+    cursor: &mut Cursor,
+    count: usize,
+    block: usize,
+    ahead: usize,
+) {
     // SAFETY: passed on.
     unsafe {
         match count {
@@ -71,7 +75,7 @@ tier! {
 /// # Safety
 /// As `conv`.
 unsafe fn tile<const P: usize, const V: usize>(
-    task: &Task<'_>,
+    task: &ConvTask<'_>,
     cursor: &mut Cursor,
     block: usize,
     ahead: usize,
@@ -114,7 +118,7 @@ tier! {
 /// As `conv`.
 #[inline]
 unsafe fn store<const P: usize, const V: usize>(
-    task: &Task<'_>,
+    task: &ConvTask<'_>,
     first: usize,
     places: [usize; P],
     block: usize,
@@ -173,7 +177,7 @@ tier! {
 /// # Safety
 /// As `conv`.
 #[inline(never)]
-unsafe fn reals(task: &Task<'_>, pixel: usize, block: usize, sums: __m512i) {
+unsafe fn reals(task: &ConvTask<'_>, pixel: usize, block: usize, sums: __m512i) {
     let mut total = [0; BLOCK];
     // SAFETY: the array is one vector; the rest is passed on.
     unsafe {

@@ -3,30 +3,16 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+use super::macros::{each, tier};
 use super::round::{Narrow, put};
-use super::{each, tier};
-use crate::depthwise::{QUAD, Task, WIDE};
-use crate::task::even_tiles;
+use crate::task::depthwise::{DepthwiseTask, QUAD, WIDE};
+use crate::task::tiles::each_depthwise_tile;
 
 tier! {
 /// # Safety
 /// The task must be checked and packed in quads, rows inside it, and the tier available.
-pub(crate) unsafe fn depthwise(task: &Task<'_>, rows: Range<usize>) {
-    for block in 0..task.padded / WIDE {
-        for row in rows.clone() {
-            for (column, count) in even_tiles(task.width, 4) {
-                // SAFETY: passed on.
-                unsafe {
-                    match count {
-                        1 => tile::<1>(task, row, column, block),
-                        2 => tile::<2>(task, row, column, block),
-                        3 => tile::<3>(task, row, column, block),
-                        _ => tile::<4>(task, row, column, block),
-                    }
-                }
-            }
-        }
-    }
+pub(crate) unsafe fn depthwise(task: &DepthwiseTask<'_>, rows: Range<usize>) {
+    each_depthwise_tile!(task, rows, WIDE, tile);
 }
 }
 
@@ -35,7 +21,7 @@ tier! {
 ///
 /// # Safety
 /// As `depthwise`.
-unsafe fn tile<const P: usize>(task: &Task<'_>, row: usize, column: usize, block: usize) {
+unsafe fn tile<const P: usize>(task: &DepthwiseTask<'_>, row: usize, column: usize, block: usize) {
     // SAFETY: windows lie inside the input, and behind the last pixel there is room for one more load; everything with
     // one value a channel is padded to whole blocks.
     unsafe {

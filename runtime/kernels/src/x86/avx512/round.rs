@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::tier;
+use super::macros::tier;
 use crate::requantize::Rounding;
 
 /// What turns sums into bytes.
@@ -29,14 +29,14 @@ impl Narrow {
         if self.bounded {
             return _mm512_cvtps_epi32(real);
         }
-        // The conversion would give nonsense out of range.
+        // Out of range, the conversion gives the same number for both signs.
         let low = _mm512_max_ps(real, _mm512_set1_ps(self.rounding.low));
         _mm512_cvtps_epi32(_mm512_min_ps(low, _mm512_set1_ps(self.rounding.high)))
     }
     }
 
     tier! {
-    /// Units to bytes. In each quarter of the answer stand the four bytes of that quarter of each of the four vectors.
+    /// Units to bytes. Each quarter of the result holds the four bytes of that quarter of each of the four vectors.
     ///
     /// # Safety
     /// The tier must be available.

@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use super::macros::{each, tier};
 use super::round::Narrow;
-use super::{each, tier};
 use crate::requantize::Rounding;
 
 /// Channels that are scaled together.

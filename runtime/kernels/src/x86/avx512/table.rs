@@ -18,8 +18,8 @@ pub(crate) unsafe fn look_up(table: &[u8; 256], bytes: &mut [u8]) {
             let index = _mm512_loadu_si512(chunk.as_ptr().cast());
             let low = _mm512_permutex2var_epi8(a, index, b);
             let high = _mm512_permutex2var_epi8(c, index, d);
-            let answer = _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high);
-            _mm512_storeu_si512(chunk.as_mut_ptr().cast(), answer);
+            let result = _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high);
+            _mm512_storeu_si512(chunk.as_mut_ptr().cast(), result);
         }
     }
     for byte in rest {

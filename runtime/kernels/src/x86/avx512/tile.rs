@@ -4,8 +4,10 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::conv::VECTORS;
-use super::tier;
+use super::macros::tier;
+
+/// Vectors of output channels that one tile holds.
+pub(super) const VECTORS: usize = 4;
 
 /// The sums of a tile of six pixels by four vectors, if that is what these are.
 #[inline(always)]

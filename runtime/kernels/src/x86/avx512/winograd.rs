@@ -1,14 +1,14 @@
-//! The three steps of Winograd's minimal filtering, see [`crate::winograd`].
+//! The three steps of Winograd's minimal filtering: the numbers are explained in `src/winograd.rs`.
 
 use std::arch::x86_64::*;
 
-use super::conv::VECTORS;
+use super::macros::{each, tier};
 use super::round::Narrow;
-use super::tile::{self, whole};
-use super::{each, tier};
+use super::tile::{self, VECTORS, whole};
 use crate::layout::BLOCK;
-use crate::task::{Sink, even_tiles};
-use crate::winograd::{LANES, PANEL, POINTS, REACH, SIDE, Strip, TOGETHER};
+use crate::task::conv::Sink;
+use crate::task::tiles::even_tiles;
+use crate::task::winograd::{LANES, PANEL, POINTS, REACH, SIDE, Strip, TOGETHER};
 
 tier! {
 /// Transforms, multiplies and transforms back.
@@ -20,7 +20,7 @@ pub(crate) unsafe fn winograd(strip: &Strip<'_>) {
     unsafe {
         for (index, tile) in strip.tiles.clone().enumerate() {
             for channel in (0..strip.inputs).step_by(LANES) {
-                spread(strip, index, tile, channel);
+                read_tile(strip, index, tile, channel);
             }
         }
         for point in 0..POINTS {
@@ -39,7 +39,7 @@ pub(crate) unsafe fn winograd(strip: &Strip<'_>) {
         }
         for (index, tile) in strip.tiles.clone().enumerate() {
             for channel in (0..strip.outputs).step_by(BLOCK) {
-                gather(strip, index, tile, channel);
+                write_tile(strip, index, tile, channel);
             }
         }
     }
@@ -52,7 +52,7 @@ tier! {
 /// # Safety
 /// As `winograd`.
 #[allow(clippy::needless_range_loop, reason = "columns lie across the rows")]
-unsafe fn spread(strip: &Strip<'_>, index: usize, tile: usize, channel: usize) {
+unsafe fn read_tile(strip: &Strip<'_>, index: usize, tile: usize, channel: usize) {
     let (task, [y, x]) = (strip.task, [tile / strip.columns, tile % strip.columns]);
     // SAFETY: a tile reads the windows of its pixels; the scratch memory has room for every tile.
     unsafe {
@@ -64,11 +64,11 @@ unsafe fn spread(strip: &Strip<'_>, index: usize, tile: usize, channel: usize) {
                 let bytes = _mm256_loadu_si256(first.add(y * task.row + x * task.column).cast());
                 *pixel = _mm512_cvtepu8_epi16(bytes);
             }
-            *row = there(pixels);
+            *row = input_transform(pixels);
         }
         let to = strip.values.add(index * POINTS * strip.inputs + channel);
         for column in 0..REACH {
-            let values = there([
+            let values = input_transform([
                 rows[0][column], rows[1][column], rows[2][column], rows[3][column], rows[4][column], rows[5][column],
             ]);
             for (row, value) in values.into_iter().enumerate() {
@@ -85,7 +85,7 @@ tier! {
 /// # Safety
 /// The tier must be available.
 #[inline]
-unsafe fn there(d: [__m512i; REACH]) -> [__m512i; REACH] {
+unsafe fn input_transform(d: [__m512i; REACH]) -> [__m512i; REACH] {
     let four_times = |a| _mm512_slli_epi16::<2>(a);
     let even = _mm512_sub_epi16(d[4], four_times(d[2]));
     let odd = _mm512_sub_epi16(d[3], four_times(d[1]));
@@ -149,7 +149,7 @@ tier! {
 /// # Safety
 /// As `winograd`.
 #[allow(clippy::needless_range_loop, reason = "columns lie across the rows")]
-unsafe fn gather(strip: &Strip<'_>, index: usize, tile: usize, channel: usize) {
+unsafe fn write_tile(strip: &Strip<'_>, index: usize, tile: usize, channel: usize) {
     let (task, [y, x]) = (strip.task, [tile / strip.columns, tile % strip.columns]);
     let Sink::Bytes { start, origin, row: row_bytes, pixel, rounding } = task.sink else { return };
     // SAFETY: the scratch memory holds every tile, and the output every pixel of it.
@@ -158,7 +158,7 @@ unsafe fn gather(strip: &Strip<'_>, index: usize, tile: usize, channel: usize) {
         let mut rows = [[_mm512_setzero_si512(); SIDE]; REACH];
         for (row, sums) in rows.iter_mut().enumerate() {
             let point = |column: usize| _mm512_loadu_si512(from.add((row * REACH + column) * strip.outputs).cast());
-            *sums = back([point(0), point(1), point(2), point(3), point(4), point(5)]);
+            *sums = output_transform([point(0), point(1), point(2), point(3), point(4), point(5)]);
         }
         let bias = _mm512_loadu_si512(task.bias.add(channel).cast());
         let scales = _mm512_loadu_ps(task.multipliers.add(channel));
@@ -166,7 +166,7 @@ unsafe fn gather(strip: &Strip<'_>, index: usize, tile: usize, channel: usize) {
         let at = origin + SIDE * (y * row_bytes + x * pixel) + channel;
         let at = start.pointer().add(at);
         for column in 0..SIDE {
-            let sums = back([
+            let sums = output_transform([
                 rows[0][column], rows[1][column], rows[2][column], rows[3][column], rows[4][column], rows[5][column],
             ]);
             for (row, sum) in sums.into_iter().enumerate() {
@@ -187,7 +187,7 @@ tier! {
 /// # Safety
 /// The tier must be available.
 #[inline]
-unsafe fn back(m: [__m512i; REACH]) -> [__m512i; SIDE] {
+unsafe fn output_transform(m: [__m512i; REACH]) -> [__m512i; SIDE] {
     let (sum, difference) = (_mm512_add_epi32(m[1], m[2]), _mm512_sub_epi32(m[1], m[2]));
     let (far_sum, far) = (_mm512_add_epi32(m[3], m[4]), _mm512_sub_epi32(m[3], m[4]));
     let last = _mm512_add_epi32(m[5], _mm512_slli_epi32::<2>(far));

@@ -1,21 +1,23 @@
-// The page: events in, panels and picture out, and what the controls do.
+// The page: events in, panels and image out, and what the controls do.
 
-import { Meters, byId, percent, showAnswer, showModel, showPace, showTrust } from "./panels.js";
-import { Picture } from "./picture.js";
+import { Meters, byId, percent, printable, showModel, showPace, showPrediction, showTrust } from "./panels.js";
+import { LiveImage } from "./image.js";
 
 const RETRY_MS = 3000;
-/// A screen reader is not told more often than this.
+/// The page may be served below any path by a proxy: addresses are those of this script's neighbours.
+const at = (path) => new URL(path, import.meta.url);
+/// A screen reader is not notified more often than this.
 const SPOKEN_MS = 3000;
 
 const trust = new Meters(byId("trust"));
 const pace = new Meters(byId("pace"));
 let state = null;
-let answer = null;
+let prediction = null;
 let modelKey = null;
 let paused = false;
 let spoken = { text: "", at: 0 };
 
-const picture = new Picture(byId("picture"), settings, pictureDrawn);
+const image = new LiveImage(byId("image"), settings, imageDrawn);
 
 // Controls
 
@@ -55,7 +57,7 @@ for (const id of ["opacity", "colours", "threshold", "contour"]) {
   control.addEventListener("input", () => {
     remember(id, control[property]);
     showSettings();
-    picture.draw();
+    image.draw();
   });
 }
 
@@ -81,18 +83,18 @@ byId("controls").addEventListener("submit", (event) => event.preventDefault());
 byId("pause").addEventListener("click", () => {
   paused = !paused;
   byId("pause").setAttribute("aria-pressed", String(paused));
-  say(paused ? "The picture stands still; the run goes on." : "");
+  say(paused ? "The image stands still; the run goes on." : "");
 });
 
 byId("snapshot").addEventListener("click", async () => {
-  const blob = await picture.snapshot(`${describe(answer)} · ${new Date().toISOString()}`);
+  const blob = await image.snapshot(`${describe(prediction)} · ${new Date().toISOString()}`);
   if (!blob) {
-    say("There is no picture yet.");
+    say("There is no image yet.");
     return;
   }
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = `comet-edge-${answer.record.frame}.jpg`;
+  link.download = `comet-edge-${prediction.record.frame}.jpg`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), RETRY_MS);
   say(`Saved ${link.download}.`);
@@ -100,51 +102,52 @@ byId("snapshot").addEventListener("click", async () => {
 
 byId("evidence").addEventListener("click", async () => {
   try {
-    const response = await fetch("/api/evidence", { method: "POST", headers: { "X-Comet-Edge": "1" } });
-    say(response.ok ? "Asked for: the next answer is kept as a bundle." : await response.text());
+    const response = await fetch(at("api/evidence"), { method: "POST", headers: { "X-Comet-Edge": "1" } });
+    say(response.ok ? "Requested: the next prediction is kept as a bundle." : await response.text());
   } catch {
     say("The run cannot be reached.");
   }
 });
 
 function say(text) {
-  byId("said").textContent = text;
+  byId("message").textContent = text;
 }
 
 // Events
 
-function describe(answer) {
-  if (!answer) return "no answer";
-  const { record } = answer;
-  const name = record.class === null ? "no class" : `${record.class} ${percent(record.probability)}`;
-  return `${name} · map ${percent(record.mask.mean)} · frame ${record.frame} · ${record.source}`;
+function describe(prediction) {
+  if (!prediction) return "no prediction";
+  const { record } = prediction;
+  const name = record.class === null ? "no class" : `${printable(record.class)} ${percent(record.probability)}`;
+  return `${name} · map ${percent(record.mask.mean)} · frame ${record.frame} · ${printable(record.source)}`;
 }
 
-function pictureDrawn(drawn, frame) {
-  answer = drawn;
+function imageDrawn(drawn, frame) {
+  prediction = drawn;
   const { record } = drawn;
   const apart = frame - record.frame;
-  const note = apart === 0 ? "" : ` The line is slow: the picture is ${Math.abs(apart)} frames newer than the map.`;
+  const note = apart === 0 ? "" : ` The line is slow: the image is ${Math.abs(apart)} frames newer than the map.`;
   byId("caption").textContent = `${describe(drawn)}.${note}`;
   const flags = record.flags.length > 0 ? `, flagged: ${record.flags.join(", ").replaceAll("_", " ")}` : "";
-  const text = record.class === null ? `No class${flags}` : `${record.class}, ${percent(record.probability)}${flags}`;
-  const label = `Camera picture: ${text}; the map shows ${percent(record.mask.mean)} of it`;
-  byId("picture").setAttribute("aria-label", label);
+  const name = record.class === null ? null : printable(record.class);
+  const text = name === null ? `No class${flags}` : `${name}, ${percent(record.probability)}${flags}`;
+  const label = `Camera image: ${text}; the map shows ${percent(record.mask.mean)} of it`;
+  byId("image").setAttribute("aria-label", label);
   // The class is spoken when it changes, not its probability with every frame.
-  const words = `${record.class ?? "no class"}${flags}`;
+  const words = `${name ?? "no class"}${flags}`;
   if (words !== spoken.text && performance.now() - spoken.at >= SPOKEN_MS) {
     spoken = { text: words, at: performance.now() };
     byId("spoken").textContent = text;
   }
 }
 
-function onAnswer(event) {
-  // A page that nobody sees, or that stands still, costs the board no pictures.
+function onPrediction(event) {
+  // A page that nobody sees, or that stands still, costs the board no images.
   if (paused || document.hidden) return;
   const news = JSON.parse(event.data);
-  showAnswer(news, state?.model.classes ?? []);
+  showPrediction(news, state?.model.classes ?? []);
   if (state) state.checked = news.checked;
-  picture.show(news);
+  image.show(news);
 }
 
 function onState(event) {
@@ -162,7 +165,7 @@ function onState(event) {
 async function loadModel(key) {
   modelKey = key;
   try {
-    const response = await fetch("/api/model");
+    const response = await fetch(at("api/model"));
     if (!response.ok) throw new Error(String(response.status));
     showModel(await response.json());
   } catch {
@@ -173,9 +176,9 @@ async function loadModel(key) {
 
 function showSource() {
   const { source, last } = state;
-  let age = "no answer yet";
-  if (last) age = last.age_s < 2 ? "live" : `last answer ${Math.round(last.age_s)} s ago`;
-  byId("source").textContent = `${source.name} · ${age}`;
+  let age = "no prediction yet";
+  if (last) age = last.age_s < 2 ? "live" : `last prediction ${Math.round(last.age_s)} s ago`;
+  byId("source").textContent = `${printable(source.name)} · ${age}`;
   byId("light").className = source.signal ? "light good" : "light bad";
   showBanner(source.signal ? "" : `No signal: ${source.fault ?? "the source gives no frames"}`);
 }
@@ -187,13 +190,13 @@ function showBanner(text) {
 }
 
 function listen() {
-  const events = new EventSource("/events");
-  events.addEventListener("answer", onAnswer);
+  const events = new EventSource(at("events"));
+  events.addEventListener("answer", onPrediction);
   events.addEventListener("state", onState);
   events.addEventListener("error", () => {
     byId("light").className = "light bad";
     showBanner("The connection to the run is lost. Trying again.");
-    // A browser tries again by itself, but not after an answer such as 503.
+    // A browser tries again by itself, but not after a response such as 503.
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
   });
 }

@@ -5,13 +5,14 @@ const POINTS = 300;
 const LEAST_POINTS = 60;
 
 const FLAGS = {
-  invalid_explanation: "Map or scores are no numbers, or out of their range: there is no class.",
+  invalid_explanation: "Map or scores are not numbers, or out of their range: there is no class.",
   empty_map: "The predictor was shown next to nothing.",
-  full_map: "The predictor was shown next to everything: the map explains nothing.",
-  insufficient: "The whole picture gives another class, or is far more convincing than what the predictor saw.",
+  full_map: "The predictor was shown next to everything: the attribution map explains nothing.",
+  insufficient: "The whole image gives another class, or is far more convincing than what the predictor saw.",
   incomplete: "The class is recognised in what the map left out.",
-  unstable: "The map moves when the picture is shifted by two pixels.",
+  unstable: "The map moves when the image is shifted by two pixels.",
   drift: "The map is far from the float reference's.",
+  class_changes_at_contour: "Another class is found when the map is cut at 0.5, where its contour is drawn.",
   abstained: "The class was withheld: its probability is below the limit.",
 };
 
@@ -24,23 +25,27 @@ export function element(name, text, className) {
   return made;
 }
 
-export const percent = (share) => (Number.isFinite(share) ? `${Math.round(100 * share)} %` : "–");
+/// Names come from models and files: a sign that breaks a line or turns the direction of reading is shown as its code.
+export const printable = (text) =>
+  text.replace(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
+
+export const percent = (ratio) => (Number.isFinite(ratio) ? `${Math.round(100 * ratio)} %` : "–");
 const fixed = (value, digits, unit) => (Number.isFinite(value) ? `${value.toFixed(digits)} ${unit}` : "–");
 
-/// Writes a text only where it changes: a screen reader hears every change.
+/// Writes a text only where it changes: a screen reader reads every change.
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
 /// Class, probability, flags, and the likeliest classes by name.
-export function showAnswer({ record }, classes) {
-  write(byId("class"), record.class ?? "no class");
+export function showPrediction({ record }, classes) {
+  write(byId("class"), record.class === null ? "no class" : printable(record.class));
   write(byId("probability"), record.probability === null ? "" : percent(record.probability));
   const badges = record.flags.map((flag) => [flag.replaceAll("_", " "), FLAGS[flag] ?? flag, "flag"]);
   if (record.smoothed) badges.push(["smoothed", "Scores and map are averages over the last frames.", "flag mild"]);
-  const said = badges.map(([text]) => text).join();
-  if (byId("flags").dataset.said !== said) {
-    byId("flags").dataset.said = said;
+  const key = badges.map(([text]) => text).join();
+  if (byId("flags").dataset.key !== key) {
+    byId("flags").dataset.key = key;
     byId("flags").replaceChildren(...badges.map(([text, meaning, className]) => {
       const badge = element("span", text, className);
       badge.title = meaning;
@@ -49,7 +54,7 @@ export function showAnswer({ record }, classes) {
     }));
   }
   const ranking = record.scores.map((score, index) => {
-    return { score: score ?? 0, name: classes[index] ?? `class ${index}` };
+    return { score: score ?? 0, name: printable(classes[index] ?? `class ${index}`) };
   });
   ranking.sort((a, b) => b.score - a.score);
   showRanking(ranking.slice(0, 5));
@@ -139,15 +144,16 @@ export function showTrust(meters, state, checked) {
   const notes = [];
   if (state.check_every === 0) notes.push("The explanations of this run are not checked.");
   else if (trust.checked === 0) notes.push("Nothing has been checked yet.");
-  else notes.push(`Of the last ${Math.min(64, trust.checked)} checks, one in ${state.check_every} answers.`);
+  else notes.push(`Of the last ${Math.min(64, trust.checked)} checks, one in ${state.check_every} predictions.`);
   if (checked) {
-    const { sufficiency, completeness, stability, drift } = checked.checks;
+    const { sufficiency, completeness, stability, drift, cut } = checked.checks;
     const parts = [
       ["sufficient", sufficiency],
       ["complete", completeness],
       ["stable", stability],
       ["near the reference", drift],
     ].filter(([, check]) => check);
+    if (cut) parts.push(["the same class at the contour", { holds: cut.same_class }]);
     const found = parts.map(([name, check]) => (check.holds ? name : `not ${name}`));
     notes.push(`Frame ${checked.frame}: ${found.join(", ")}.`);
   }
@@ -156,14 +162,17 @@ export function showTrust(meters, state, checked) {
     meters.put("Sufficient", percent(trust.sufficiency), trust.sufficiency);
     meters.put("Complete", percent(trust.completeness), trust.completeness);
     meters.put("Stability (IoU)", trust.stability_iou.toFixed(2), trust.stability_iou);
+    if (trust.same_class_at_contour !== null) {
+      meters.put("Same class at contour", percent(trust.same_class_at_contour), trust.same_class_at_contour);
+    }
     if (trust.drift_iou !== null) {
       meters.put("Reference: IoU", trust.drift_iou.toFixed(2), trust.drift_iou);
       meters.put("Reference: Pearson r", trust.drift_pearson?.toFixed(2) ?? "–", trust.drift_pearson);
       meters.put("Reference: same class", percent(trust.drift_agreement), trust.drift_agreement);
     }
   }
-  const said = [...byId("alarms").children].map((item) => item.textContent).join();
-  if (said !== trust.alarms.join()) {
+  const listed = [...byId("alarms").children].map((item) => item.textContent).join();
+  if (listed !== trust.alarms.join()) {
     byId("alarms").replaceChildren(...trust.alarms.map((alarm) => element("li", alarm)));
   }
 }
@@ -171,7 +180,7 @@ export function showTrust(meters, state, checked) {
 /// Rates, times, losses and temperature.
 export function showPace(meters, state) {
   const { counts, inference_ms: inference, latency_ms: latency, thermal } = state;
-  meters.put("Answers a second", state.fps.toFixed(1), state.fps);
+  meters.put("Predictions a second", state.fps.toFixed(1), state.fps);
   meters.put("Inference (median)", fixed(inference.p50, 1, "ms"), inference.p50);
   meters.put("Inference (95 %)", fixed(inference.p95, 1, "ms"), inference.p95);
   meters.put("Latency (median)", fixed(latency.p50, 1, "ms"), latency.p50);
@@ -201,7 +210,7 @@ function rows(value, name) {
   });
 }
 
-/// What the model file says about itself.
+/// The model card.
 export function showModel(model) {
   write(byId("model-name"), `${model.name} (${model.precision}, ${model.width} × ${model.height})`);
   const facts = [
