@@ -1,4 +1,4 @@
-//! How far two answers are apart. A value that is no number is never close to anything.
+//! How far two predictions are apart. A value that is not a number is never close to anything.
 
 /// Mean absolute difference; infinite if there is nothing to compare.
 pub fn mean_difference(left: &[f32], right: &[f32]) -> f32 {

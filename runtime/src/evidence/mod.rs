@@ -2,7 +2,7 @@
 //!
 //! A bundle holds the image, the model's input, the attribution map, the masked input and the logits, and the SHA-256 of each.
 //! [`prove`] runs the model on them again: the masked image alone must give the same logits, bit for bit. That is
-//! COMET's claim (section 3): the map is not a comment on the decision, it is what the decision was made on.
+//! COMET's claim (section 3): the masked image is the predictor's only input.
 
 mod bundle;
 mod prove;

@@ -12,7 +12,7 @@ use super::reader::Source;
 use super::walk::FoundImages;
 
 /// The largest image file that is read.
-pub const MAX_IMAGE_BYTES: usize = 256 << 20;
+pub const MAX_IMAGE_BYTES: usize = comet_engine::image::MAX_FILE_BYTES as usize;
 
 /// Gives the images of a list of files, in its order. Nothing is dropped.
 pub struct FilesSource {

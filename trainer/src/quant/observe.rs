@@ -11,6 +11,9 @@ use super::error::QuantError;
 use super::range::{Histogram, Method, QuantRange};
 use super::scheme::Scheme;
 
+/// The mean of each channel of some values, by the value's name.
+type ChannelMeans = BTreeMap<String, Vec<f64>>;
+
 const BINS: usize = 2048;
 
 /// What calibration found.
@@ -132,7 +135,7 @@ impl Calibration<'_> {
     fn extents_and_means(
         &self,
         channels: &BTreeMap<String, usize>,
-    ) -> Result<(Vec<Extent>, BTreeMap<String, Vec<f64>>), QuantError> {
+    ) -> Result<(Vec<Extent>, ChannelMeans), QuantError> {
         let mut extents = vec![Extent::EMPTY; self.names.len()];
         let mut sums: BTreeMap<String, ChannelSums> = BTreeMap::new();
         self.for_each(&mut |index, name, values| {

@@ -363,8 +363,12 @@ mod tests {
             ),
             dequantize("b", "c"),
             node("Sigmoid", &["c"], "out", Vec::new()),
+            // A quantization that is managed, so that groups are looked for at all.
+            quantize("image", "d"),
+            dequantize("d", "second"),
         ];
         let mut graph = graph(nodes, "out");
+        graph.output.push(value("second"));
         let mut weight = scalar("w", DataType::Uint8, vec![1]);
         weight.dims = vec![1, 1, 1, 1];
         graph.initializer.push(weight);

@@ -14,7 +14,7 @@ pub(super) use commands::{
 pub(super) use run::RunArgs;
 pub(super) use shared::{ModelArgs, OutputArgs};
 
-/// Classify images and show which pixels the class was predicted from: class, attribution map and checks of each
+/// Classify images and show where most of the evidence lies: class, attribution map and checks of each
 #[derive(Debug, Parser)]
 #[command(
     name = "comet-edge",

@@ -35,7 +35,7 @@ pub(super) fn check_agreement(
         // Not the other way round: a difference that is not a number must fail.
         ensure!(
             difference <= TOLERANCE,
-            "the written model does not predict what the run does: the {what} differ by up to {difference:.2e} of the largest value on {} images, {TOLERANCE:.0e} is allowed. Nothing was written; this is a fault of this program",
+            "the written model does not predict what the run does: the {what} differ by up to {difference:.2e} of the largest value on {} images, {TOLERANCE:.0e} is allowed. Nothing was written; this is a bug in this program",
             samples.len()
         );
     }
