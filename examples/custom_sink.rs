@@ -1,8 +1,8 @@
-//! A sink of your own: says something only when the class changes, and ignores answers that are not valid.
+//! A sink of your own: says something only when the class changes, and ignores predictions that are not valid.
 //!
 //! cargo run -p comet-examples --example custom_sink -- [SOURCE] [MODEL]
 //!
-//! SOURCE is whatever `comet-edge run --source` takes; without one, ten frames of a drawn scene are answered.
+//! SOURCE is whatever `comet-edge run --source` takes; without one, ten frames of a drawn scene are predicted.
 
 use std::io::{Stdout, Write};
 use std::sync::Arc;

@@ -33,7 +33,7 @@ impl Source for SlidingWindow {
             source: "window".into(),
             number: u64::from(self.left / STEP),
             // A source that has compressed images hands them over as Pixels::Encoded instead:
-            // they are decoded only if they are answered.
+            // they are decoded only if they are predicted.
             image: Pixels::Rgb(window),
             captured: Instant::now(),
         };

@@ -25,11 +25,11 @@ fn main() -> anyhow::Result<()> {
     let model = ModelFile::read(arguments.next().as_deref().unwrap_or(MODEL).as_ref())?;
     let mut session = Session::new(&model)?;
 
-    let answer = session.explain(&image)?;
-    anyhow::ensure!(answer.is_valid(), "the model's answer is not valid");
-    let class = model.manifest().classes.get(answer.top()).context("the model has no such class")?;
-    let probability = answer.probabilities().into_iter().fold(0.0, f32::max);
-    let map = MaskStatistics::of(&answer.mask);
+    let prediction = session.explain(&image)?;
+    anyhow::ensure!(prediction.is_valid(), "the model's prediction is not valid");
+    let class = model.manifest().classes.get(prediction.top()).context("the model has no such class")?;
+    let probability = prediction.probabilities().into_iter().fold(0.0, f32::max);
+    let map = MaskStatistics::of(&prediction.mask);
 
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{class}: {:.1} %", 100.0 * probability)?;
@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<()> {
     let size = (preprocess.width, preprocess.height);
     let region = preprocess.fit.region(image.dimensions(), size);
     let file = std::env::temp_dir().join("comet-explained.png");
-    draw_overlay(&image, &answer.mask, region, &OverlayStyle::default()).save(&file)?;
+    draw_overlay(&image, &prediction.mask, region, &OverlayStyle::default()).save(&file)?;
     writeln!(stdout, "drawn in {}", file.display())?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # comet-edge on virtual ARM boards with a camera of the kernel: `vm.sh COMET_EDGE`, which is this machine's own program.
-# It is built for AArch64, answers twenty frames on each board, and the same frames here; see tests/vm/README.md.
+# It is built for AArch64, predicts twenty frames on each board, and the same frames here; see tests/vm/README.md.
 #
 # The compiler for the board is the first that is there: RUSTC, rustup's target, Debian's rustc-web, cross.
 set -eu
@@ -43,7 +43,7 @@ cat > $folder/job << JOB
 /bin/comet-edge doctor
 mkdir -p /tmp/inputs
 /bin/comet-edge run --camera 0 --width 640 --height 480 --frames $frames --model /model.onnx --jsonl - \\
-    --dump-frames /out/frames --dump-input /tmp/inputs --overlay /out/overlay > /out/answers.jsonl
+    --dump-frames /out/frames --dump-input /tmp/inputs --overlay /out/overlay > /out/predictions.jsonl
 status=\$?
 (cd /tmp/inputs && sha256sum *) > /out/inputs.sha256
 exit \$status
@@ -56,8 +56,8 @@ for processor in cortex-a72 cortex-a76; do
     sh tests/vm/boot.sh $processor $folder/job "$out/board" "$board=/bin/comet-edge" "$model=/model.onnx"
     mkdir -p "$out/here"
     "$here" run --source "$out/board/frames/*.png" --model $model --jsonl - --dump-input "$out/here/inputs" \
-        > "$out/here/answers.jsonl"
+        > "$out/here/predictions.jsonl"
     (cd "$out/here/inputs" && sha256sum -- *) > "$out/here/inputs.sha256"
     python3 tests/vm/compare.py $frames "$out/board" "$out/here"
 done
-echo "AArch64: the camera's frames are answered on emulated boards as they are here"
+echo "AArch64: the predictions for the camera's frames on emulated boards are the same as here"

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(2);
 
 /// The moment at which a reader stops waiting with [`std::io::ErrorKind::TimedOut`], whatever trickles in until
-/// then. Clones share it: whoever waits for a frame sets it for a reader that lies layers below. At first there
-/// is none.
+/// then. Clones share it: the caller that waits for a frame sets it for a reader that lies layers below. At first it
+/// is not set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deadline(Arc<Mutex<Option<Instant>>>);
 
@@ -30,7 +30,7 @@ impl Deadline {
 }
 
 /// Joins a thread that was asked to end. One that does not end within `limit` is given back: a thread that hangs
-/// in a driver or a system call must not hold whoever waits for it.
+/// in a driver or a system call must not hold up its caller.
 pub(crate) fn join_within<T>(
     thread: JoinHandle<T>,
     limit: Duration,

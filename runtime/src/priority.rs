@@ -1,4 +1,4 @@
-//! The priority of threads that must not slow the answers down.
+//! The priority of threads that must not slow predictions down.
 
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;

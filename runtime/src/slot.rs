@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A slot for the newest value. Putting never waits; what nobody took in time is dropped and counted.
+/// A slot for the newest value. Putting never waits; what was not taken in time is dropped and counted.
 #[derive(Debug)]
 pub struct LatestSlot<T> {
     state: Mutex<State<T>>,
@@ -78,7 +78,7 @@ impl<T> LatestSlot<T> {
         }
     }
 
-    /// Ends the hand-off and wakes whoever waits.
+    /// Ends the hand-off and wakes the waiting threads.
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(file) = ModelFile::parse("fuzz", bytes, false) {
-        // Whether it can be prepared or not: either is an answer.
+        // Whether it can be prepared or not: both outcomes are fine.
         let _ = Session::new(&file);
     }
 });

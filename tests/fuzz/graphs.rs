@@ -1,5 +1,5 @@
-//! Quantized graphs that are broken in several places at once: each is refused, or still answers with a map and logits of
-//! the right size. A panic that comes through, an endless loop or too much memory is a fault.
+//! Quantized graphs that are broken in several places at once: each is refused, or still gives a map and logits of the
+//! right size. A panic that comes through, an endless loop or too much memory is a fault.
 //!
 //! The input's first byte chooses a graph; each three bytes behind it choose a mutation and the seed it draws from, so that
 //! small inputs are small changes, and a fault can be shrunk to the mutations that it needs.
@@ -48,9 +48,9 @@ fn graph(bytes: &[u8]) -> Corpus {
     let Ok(mut session) = Session::with_options(&file, options) else { return Corpus::Keep };
     let preprocess = &file.manifest().preprocess;
     let pixels = preprocess.width as usize * preprocess.height as usize;
-    if let Ok(answer) = session.run(&vec![0.5; 3 * pixels]) {
-        assert_eq!(answer.mask.values().len(), pixels);
-        assert_eq!(answer.logits.len(), file.manifest().classes.len());
+    if let Ok(prediction) = session.run(&vec![0.5; 3 * pixels]) {
+        assert_eq!(prediction.mask.values().len(), pixels);
+        assert_eq!(prediction.logits.len(), file.manifest().classes.len());
     }
     Corpus::Keep
 }

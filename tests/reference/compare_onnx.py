@@ -1,4 +1,4 @@
-"""Holds comet-edge against ONNX Runtime: the same model on the same pixels must say the same.
+"""Compares comet-edge with ONNX Runtime: the same model on the same pixels must give the same prediction.
 
 Runs `BIN predict --model F --json --masks TMP --dump-input TMP IMAGES...` and feeds the dumped input
 tensors to ONNX Runtime. From comet-edge's JSON (one object an image: a list, or one a line) it uses
@@ -10,7 +10,7 @@ tensors to ONNX Runtime. From comet-edge's JSON (one object an image: a list, or
 
 The ONNX model's rank-2 output is taken for the logits, its rank-3 or rank-4 output for the map. Where a
 mask has another size than the map, the map is resized to it (bilinear, half-pixel centres).
-With --float, the same inputs also go through that model, to tell what quantisation itself changes.
+With --float, the same inputs also go through that model, to show what quantisation itself changes.
 Prints one JSON object; the exit status is 0 whenever the comparison ran.
 """
 
@@ -58,7 +58,7 @@ class Model:
         side = math.isqrt(count // 3)
         height, width = self.size or (side, side)
         if 3 * height * width != count:
-            raise SystemExit(f"the dumped input has {count} values, the model wants 3 x {height} x {width}")
+            raise SystemExit(f"the dumped input has {count} values, the model needs 3 x {height} x {width}")
         return 3, height, width
 
     def __call__(self, x):

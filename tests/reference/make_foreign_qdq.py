@@ -136,7 +136,7 @@ def manifest(name):
 
 
 def image(blocks):
-    """Bytes [height, width, 3] from [3, 4, 4] patches of one shade, with a texture that tells the pixels apart."""
+    """Bytes [height, width, 3] from [3, 4, 4] patches of one shade, with a texture: neighbouring pixels differ."""
     y, x, c = np.meshgrid(np.arange(SIDE), np.arange(SIDE), np.arange(3), indexing="ij")
     step = SIDE // BLOCKS
     return (np.asarray(blocks)[c, y // step, x // step] + (7 * x + 3 * y + 5 * c) % 32).astype(np.uint8)

@@ -105,7 +105,7 @@ class Ratio:
 
 @dataclass
 class Ended:
-    """A process that came to its end."""
+    """A process that has ended."""
 
     status: int
     stdout: str

@@ -47,9 +47,9 @@ impl FakeCamera {
         self
     }
 
-    /// Lets the camera behave as the words say from now on (`absent`, `stall`...); without words it is a good one.
+    /// Lets the camera behave as the words say from now on (`absent`, `stall`...); without words it works normally.
     pub fn control(&self, words: &str) -> anyhow::Result<()> {
-        // Renamed into its place: half a word would be another one.
+        // Renamed into its place: the library must never read half a word.
         let next = self.folder.path().join("control.next");
         fs::write(&next, words)?;
         fs::rename(&next, self.control_file()).context("the camera's control file")

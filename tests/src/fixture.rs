@@ -22,7 +22,7 @@ pub const SIDE: usize = 32;
 /// What the tests of one program share; made by the first that asks.
 pub type Shared<T> = OnceLock<Result<T, String>>;
 
-/// The value in `cell`, made on the first call. A failure is told to everyone who asks.
+/// The value in `cell`, made on the first call. Every caller gets the same failure.
 pub fn shared<T>(
     cell: &'static Shared<T>,
     make: impl FnOnce() -> anyhow::Result<T>,

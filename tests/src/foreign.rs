@@ -1,4 +1,4 @@
-//! Models that another program quantized, with ONNX Runtime's answers (`tests/reference/make_foreign_qdq.py`).
+//! Models that another program quantized, with ONNX Runtime's predictions (`tests/reference/make_foreign_qdq.py`).
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::repository;
 
-/// Every file, images, and what ONNX Runtime answers.
+/// Every file, images, and what ONNX Runtime predicts.
 #[derive(Clone, Debug)]
 pub struct Golden {
     /// Of the maps every value of this number is stored.
@@ -24,18 +24,18 @@ pub struct Golden {
     pub models: Vec<Foreign>,
 }
 
-/// A model and the answers to the images.
+/// A model and its predictions for the images.
 #[derive(Clone, Debug)]
 pub struct Foreign {
     /// The file's name without its ending.
     pub name: String,
     /// One an image.
-    pub answers: Vec<Answer>,
+    pub predictions: Vec<Prediction>,
 }
 
-/// ONNX Runtime's answer to an image.
+/// ONNX Runtime's prediction for an image.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Prediction {
     /// Some values of the map.
     pub mask: Vec<f32>,
     /// One a class.
@@ -51,7 +51,7 @@ pub fn golden() -> anyhow::Result<Golden> {
     let (side, stride) = (u32::try_from(whole("side")?)?, usize::try_from(whole("stride")?)?);
     let models: Vec<Foreign> = list(&golden["models"]).iter().map(foreign).collect();
     let images: Vec<RgbImage> = list(&golden["images"]).iter().map(|blocks| image(blocks, side)).collect();
-    let complete = models.iter().all(|model| model.answers.len() == images.len());
+    let complete = models.iter().all(|model| model.predictions.len() == images.len());
     ensure!(complete && !models.is_empty() && !images.is_empty(), "{} is not complete", file.display());
     Ok(Golden { stride, logit_step: golden["logit_step"].as_f64().unwrap_or(0.0) as f32, images, models })
 }
@@ -66,14 +66,15 @@ fn numbers(value: &Value) -> Vec<f32> {
 
 fn foreign(model: &Value) -> Foreign {
     let file = model["model"].as_str().unwrap_or_default();
-    let answer = |case: &Value| Answer { mask: numbers(&case["mask"]), logits: numbers(&case["logits"]) };
+    let prediction =
+        |case: &Value| Prediction { mask: numbers(&case["mask"]), logits: numbers(&case["logits"]) };
     Foreign {
         name: file.trim_end_matches(".onnx").to_owned(),
-        answers: list(&model["cases"]).iter().map(answer).collect(),
+        predictions: list(&model["cases"]).iter().map(prediction).collect(),
     }
 }
 
-/// Patches of one shade, `[channel, row, column]`, with a texture that tells the pixels apart.
+/// Patches of one shade, `[channel, row, column]`, with a texture in which neighbouring pixels differ.
 fn image(blocks: &Value, side: u32) -> RgbImage {
     RgbImage::from_fn(side, side, |x, y| {
         let shade = |channel: u32| {
@@ -99,7 +100,7 @@ pub fn proto(name: &str) -> anyhow::Result<ModelProto> {
     Ok(ModelProto::decode(bytes.as_slice())?)
 }
 
-/// A model file without a seal, held against the rules of model files.
+/// Parses a model without a checksum by the rules of model files.
 pub fn parse(name: &str, proto: &ModelProto) -> Result<ModelFile, ModelError> {
     ModelFile::parse(name, &proto.encode_to_vec(), false)
 }
@@ -109,17 +110,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_model_has_a_file_and_answers_of_the_images_size() -> anyhow::Result<()> {
+    fn every_model_has_a_file_and_predictions_of_the_images_size() -> anyhow::Result<()> {
         let golden = golden()?;
         assert!(golden.models.len() >= 8 && golden.images.len() >= 4 && golden.logit_step > 0.0);
         for model in &golden.models {
             let file = parse(&model.name, &proto(&model.name)?)?;
             let preprocess = &file.manifest().preprocess;
             let pixels = preprocess.width as usize * preprocess.height as usize;
-            for (answer, image) in model.answers.iter().zip(&golden.images) {
+            for (prediction, image) in model.predictions.iter().zip(&golden.images) {
                 assert_eq!(image.dimensions(), (preprocess.width, preprocess.height));
-                assert_eq!(answer.mask.len(), pixels.div_ceil(golden.stride), "{}", model.name);
-                assert_eq!(answer.logits.len(), file.manifest().classes.len(), "{}", model.name);
+                assert_eq!(prediction.mask.len(), pixels.div_ceil(golden.stride), "{}", model.name);
+                assert_eq!(prediction.logits.len(), file.manifest().classes.len(), "{}", model.name);
             }
         }
         // No two pixels that are neighbours are alike.

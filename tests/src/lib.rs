@@ -1,10 +1,10 @@
 //! What the end-to-end tests share.
 //!
 //! [`program`] starts the programs and ends them in time, [`fixture`] makes a small data set and a small run,
-//! [`fake_camera`] answers the calls of a program that believes in a camera,
+//! [`fake_camera`] serves the V4L2 calls of one program,
 //! [`small_model`] builds a model file by hand, [`foreign`] has models that another program quantized, [`surgery`]
-//! changes parts of a graph and [`mutation`] breaks them, [`closeness`] tells how far answers are apart,
-//! [`network`] looks into Burn modules, [`torch`] knows PyTorch's names of their tensors, [`json`] looks at the
+//! changes parts of a graph and [`mutation`] breaks them, [`closeness`] measures how far predictions are apart,
+//! [`network`] lists the tensors of Burn modules, [`torch`] maps them to PyTorch's names, [`json`] reads the
 //! order of keys, and [`random`] gives the same numbers everywhere.
 
 pub mod closeness;

@@ -134,7 +134,7 @@ impl Program {
     }
 
     /// Runs the program to its end.
-    pub fn run(&self) -> anyhow::Result<Answer> {
+    pub fn run(&self) -> anyhow::Result<Finished> {
         self.spawn()?.finish()
     }
 
@@ -208,7 +208,7 @@ impl Running {
         match (&program.input, self.child.stdin.take()) {
             (Input::Bytes(bytes), Some(mut pipe)) => {
                 let bytes = bytes.clone();
-                // A program that has read enough closes the pipe, which is no fault of it.
+                // A program that has read enough closes the pipe, which is not a fault.
                 let feed = move || drop(pipe.write_all(&bytes));
                 self.threads.push(Builder::new().name("stdin".into()).spawn(feed)?);
             }
@@ -258,7 +258,7 @@ impl Running {
     }
 
     /// Waits for the end.
-    pub fn finish(mut self) -> anyhow::Result<Answer> {
+    pub fn finish(mut self) -> anyhow::Result<Finished> {
         let deadline = Instant::now() + self.limit;
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
@@ -273,7 +273,7 @@ impl Running {
         for thread in self.threads.drain(..) {
             ensure!(thread.join().is_ok(), "{}: a pipe's thread panicked", self.shown);
         }
-        Ok(Answer {
+        Ok(Finished {
             code: status.code(),
             signal: status.signal(),
             stdout: text(&self.stdout),
@@ -316,9 +316,9 @@ fn text(bytes: &Mutex<Vec<u8>>) -> String {
     String::from_utf8_lossy(&bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
 }
 
-/// How a program ended and what it said.
+/// How a program ended and what it wrote.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Finished {
     /// Its exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// The signal that ended it.
@@ -332,13 +332,13 @@ pub struct Answer {
     shown: String,
 }
 
-impl Answer {
+impl Finished {
     /// An error unless the program ended with `code`.
     pub fn ends_with(self, code: i32) -> anyhow::Result<Self> {
         let Self { shown, stderr, signal, .. } = &self;
         ensure!(
             self.code == Some(code),
-            "{shown}\nended with {:?} (signal {signal:?}) instead of {code}; it said:\n{stderr}",
+            "{shown}\nended with {:?} (signal {signal:?}) instead of {code}; it wrote:\n{stderr}",
             self.code
         );
         Ok(self)
@@ -353,7 +353,7 @@ impl Answer {
     pub fn says(self, words: &[&str]) -> anyhow::Result<Self> {
         let Self { shown, stderr, .. } = &self;
         for word in words {
-            ensure!(stderr.contains(word), "{shown}\ndid not say '{word}'; it said:\n{stderr}");
+            ensure!(stderr.contains(word), "{shown}\ndid not write '{word}'; it wrote:\n{stderr}");
         }
         ensure!(!stderr.contains("panicked at"), "{shown}\npanicked:\n{stderr}");
         Ok(self)

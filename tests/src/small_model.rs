@@ -65,7 +65,7 @@ pub fn manifest() -> Value {
     })
 }
 
-/// The bytes of a model file with a manifest and a checksum that is right: whoever writes a file can compute it.
+/// The bytes of a model file with a manifest and a valid checksum: anyone who writes a file can compute one.
 pub fn with_checksum(model: &ModelProto, manifest: &str) -> Vec<u8> {
     let entry = |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
     let mut model = model.clone();
@@ -158,11 +158,11 @@ mod tests {
     use comet_engine::run::Session;
 
     #[test]
-    fn the_unbroken_model_is_accepted_and_answers() {
+    fn the_unbroken_model_is_accepted_and_gives_a_prediction() {
         let bytes = with_checksum(&model(), &manifest().to_string());
         let file = ModelFile::parse("small", &bytes, true).unwrap();
         let mut session = Session::new(&file).unwrap();
-        let answer = session.explain(&crate::fixture::image(20, 10, 1)).unwrap();
-        assert!(answer.is_valid() && answer.logits.len() == 2);
+        let prediction = session.explain(&crate::fixture::image(20, 10, 1)).unwrap();
+        assert!(prediction.is_valid() && prediction.logits.len() == 2);
     }
 }

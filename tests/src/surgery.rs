@@ -26,7 +26,7 @@ pub fn maker<'g>(graph: &'g mut GraphProto, value: &str) -> anyhow::Result<&'g m
     let mut nodes = graph.node.iter_mut();
     nodes
         .find(|node| node.output.iter().any(|name| name == value))
-        .with_context(|| format!("nobody makes '{value}'"))
+        .with_context(|| format!("no node makes '{value}'"))
 }
 
 /// The names that node `name` reads.
@@ -44,7 +44,7 @@ pub fn insert_before(graph: &mut GraphProto, reader: &str, new: NodeProto) -> an
     Ok(())
 }
 
-/// Lets whoever reads `from` read `to`.
+/// Lets every node that reads `from` read `to`.
 pub fn rewire(graph: &mut GraphProto, from: &str, to: &str) {
     for input in graph.node.iter_mut().flat_map(|node| &mut node.input).filter(|input| input.as_str() == from)
     {

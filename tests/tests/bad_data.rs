@@ -23,7 +23,7 @@ fn eval(data: &Path) -> anyhow::Result<Program> {
     Ok(trainer("eval --json --device cpu --data")?.arg(data).arg(tiny_run()?))
 }
 
-/// The numbers of training and validation images that a run says it had.
+/// The numbers of training and validation images that a run reports.
 fn counts(run: &Path) -> anyhow::Result<(Option<u64>, Option<u64>)> {
     let info: Value = serde_json::from_slice(&fs::read(run.join("run.json"))?)?;
     Ok((info["data"]["train"].as_u64(), info["data"]["val"].as_u64()))

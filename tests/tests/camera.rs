@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use comet_tests::fake_camera::{FakeCamera, NUMBER};
 use comet_tests::fixture::{image, jpeg};
-use comet_tests::program::{Answer, Program, Running, comet_edge};
+use comet_tests::program::{Finished, Program, Running, comet_edge};
 use comet_tests::shipped_model;
 use image::{Rgb, RgbImage};
 use serde_json::Value;
@@ -32,8 +32,8 @@ fn webcam() -> anyhow::Result<FakeCamera> {
     FakeCamera::new(&[jpeg(&image(640, 480, 1))?, jpeg(&grey)?])
 }
 
-fn scores(answer: &Answer) -> anyhow::Result<Vec<Value>> {
-    Ok(answer.json_lines()?.iter().map(|line| line["scores"].clone()).collect())
+fn scores(finished: &Finished) -> anyhow::Result<Vec<Value>> {
+    Ok(finished.json_lines()?.iter().map(|line| line["scores"].clone()).collect())
 }
 
 /// Waits for another three predictions.
@@ -47,8 +47,8 @@ fn occurrences(running: &Running, words: &str) -> u64 {
 }
 
 /// The number before `what` in the summary.
-fn counted(answer: &Answer, what: &str) -> anyhow::Result<u64> {
-    let summary = answer.stderr.lines().rfind(|line| line.contains(" predicted")).context("no summary")?;
+fn counted(finished: &Finished, what: &str) -> anyhow::Result<u64> {
+    let summary = finished.stderr.lines().rfind(|line| line.contains(" predicted")).context("no summary")?;
     let counts = summary.split(", ").filter_map(|part| part.split_once(' '));
     let count = counts.filter(|(_, name)| name.starts_with(what)).find_map(|(count, _)| count.parse().ok());
     Ok(count.unwrap_or(0))
@@ -96,8 +96,8 @@ fn each_format_is_predicted_as_the_same_image_in_a_file() -> anyhow::Result<()> 
     for (format, frame, same) in cases {
         let expected = scores(&run("--source")?.arg(file(same)).run()?.succeeds()?)?;
         let camera = FakeCamera::new(&[frame])?.set("FORMAT", format).set("SIZES", "320x240,64x48");
-        let answer = watch(&camera, "--width 64 --height 48 --frames 3")?.run()?.succeeds()?;
-        let predicted = scores(&answer)?;
+        let finished = watch(&camera, "--width 64 --height 48 --frames 3")?.run()?.succeeds()?;
+        let predicted = scores(&finished)?;
         assert_eq!(predicted.len(), 3, "{format}");
         assert!(predicted.iter().all(|scores| Some(scores) == expected.first()), "{format}: {predicted:?}");
     }
@@ -108,9 +108,9 @@ fn each_format_is_predicted_as_the_same_image_in_a_file() -> anyhow::Result<()> 
 fn odd_rates_and_a_device_left_in_another_format_are_no_obstacle() -> anyhow::Result<()> {
     for (setting, value) in [("RATE", "15/2"), ("LEFT_IN", "H264")] {
         let camera = webcam()?.set(setting, value);
-        let answer = watch(&camera, "--frames 2")?.run()?;
-        let answer = answer.succeeds().with_context(|| format!("{setting} {value}"))?;
-        assert_eq!(answer.json_lines()?.len(), 2, "{setting} {value}");
+        let finished = watch(&camera, "--frames 2")?.run()?;
+        let finished = finished.succeeds().with_context(|| format!("{setting} {value}"))?;
+        assert_eq!(finished.json_lines()?.len(), 2, "{setting} {value}");
     }
     Ok(())
 }
@@ -118,9 +118,9 @@ fn odd_rates_and_a_device_left_in_another_format_are_no_obstacle() -> anyhow::Re
 #[test]
 fn a_camera_without_a_supported_format_is_reported_with_those_that_it_has() -> anyhow::Result<()> {
     let camera = webcam()?.set("FORMAT", "H264").set("SIZES", "640x480,320x240");
-    let answer = watch(&camera, "")?.limit(Duration::from_secs(20)).run()?;
+    let finished = watch(&camera, "")?.limit(Duration::from_secs(20)).run()?;
     let offer = "it offers: 640x480 H264 30 fps, 320x240 H264 30 fps";
-    answer.ends_with(4)?.says(&["camera90", "cannot be opened", offer, "supported are MJPG", "hint: "])?;
+    finished.ends_with(4)?.says(&["camera90", "cannot be opened", offer, "supported are MJPG", "hint: "])?;
     Ok(())
 }
 
@@ -148,13 +148,13 @@ fn a_camera_that_cannot_be_opened_is_reported_with_what_to_do() -> anyhow::Resul
     for (word, said) in cases {
         let camera = webcam()?;
         camera.control(word)?;
-        let answer = watch(&camera, "")?.limit(Duration::from_secs(20)).run()?;
-        answer.ends_with(4)?.says(&["camera90", "cannot be opened", said, "hint: "])?;
+        let finished = watch(&camera, "")?.limit(Duration::from_secs(20)).run()?;
+        finished.ends_with(4)?.says(&["camera90", "cannot be opened", said, "hint: "])?;
     }
     Ok(())
 }
 
-/// What a process has in its hands.
+/// The resources that a process holds.
 #[derive(Debug)]
 struct Footprint {
     descriptors: usize,
@@ -191,9 +191,9 @@ fn a_camera_that_comes_and_goes_is_read_again_and_leaks_nothing() -> anyhow::Res
     running.wait_until("the last return", |running| occurrences(running, BACK) >= cycles)?;
     let after = Footprint::of(running.id())?;
     running.signal("TERM")?;
-    let answer = running.finish()?.succeeds()?.says(&["disconnected", "trying to open it again"])?;
-    assert!(counted(&answer, "times opened again")? >= cycles, "{}", answer.stderr);
-    // A camera holds two of the program's descriptors and one of its threads, or none while it is away.
+    let finished = running.finish()?.succeeds()?.says(&["disconnected", "trying to open it again"])?;
+    assert!(counted(&finished, "times opened again")? >= cycles, "{}", finished.stderr);
+    // A camera holds two of the program's descriptors and one of its threads, or neither while it is away.
     assert!(after.descriptors <= before.descriptors + 2, "{before:?} {after:?}");
     assert!(after.threads <= before.threads + 1, "{before:?} {after:?}");
     // One leaked set of buffers is 2,400 KiB.
@@ -207,8 +207,8 @@ fn an_unplugged_camera_is_lost_where_reconnecting_is_off() -> anyhow::Result<()>
     let mut running = watch(&camera, "--no-reconnect")?.limit(Duration::from_secs(20)).spawn()?;
     wait_for_predictions(&mut running)?;
     camera.control("absent")?;
-    let answer = running.finish()?.ends_with(4)?.says(&["disconnected", "is lost", "os error 19"])?;
-    assert!(answer.json_lines()?.len() >= 3, "what was predicted before is there");
+    let finished = running.finish()?.ends_with(4)?.says(&["disconnected", "is lost", "os error 19"])?;
+    assert!(finished.json_lines()?.len() >= 3, "what was predicted before is there");
     Ok(())
 }
 
@@ -223,17 +223,17 @@ fn a_stall_is_noticed_reported_and_survived() -> anyhow::Result<()> {
         let begun = Instant::now();
         running.wait_until(word, |running| occurrences(running, "camera90 gave no frame") == 1)?;
         let noticed = begun.elapsed();
-        // Two seconds of patience, and what a busy machine adds.
+        // Two seconds until a stall counts, and what a busy machine adds.
         assert!(noticed < Duration::from_secs(4), "{word}: {noticed:?}");
         camera.control(next)?;
         running.wait_until("the end of it", |running| occurrences(running, BACK) == 1).context(word)?;
         wait_for_predictions(&mut running)?;
         running.signal("TERM")?;
-        let answer = running.finish()?.succeeds()?.says(&[])?;
-        let counts = (counted(&answer, "times stalled")?, counted(&answer, "times opened again")?);
-        assert_eq!(counts, (1, 1), "{word}: {}", answer.stderr);
+        let finished = running.finish()?.succeeds()?.says(&[])?;
+        let counts = (counted(&finished, "times stalled")?, counted(&finished, "times opened again")?);
+        assert_eq!(counts, (1, 1), "{word}: {}", finished.stderr);
         // The thread had come back from the driver by itself.
-        assert!(!answer.stderr.contains("hangs in the driver"), "{word}: {}", answer.stderr);
+        assert!(!finished.stderr.contains("hangs in the driver"), "{word}: {}", finished.stderr);
     }
     Ok(())
 }
@@ -272,11 +272,11 @@ fn damaged_images_are_counted_and_skipped() -> anyhow::Result<()> {
         wait_for_predictions(&mut running).context(damage)?;
     }
     running.signal("TERM")?;
-    let answer = running.finish()?.succeeds()?.says(&[])?;
-    assert!(counted(&answer, "corrupt")? >= 4, "{}", answer.stderr);
-    assert_eq!(counted(&answer, "times stalled")?, 0, "{}", answer.stderr);
-    // Whoever reads the predictions sees two whole images, and nothing that was made from a half.
-    let seen: BTreeSet<String> = scores(&answer)?.iter().map(Value::to_string).collect();
+    let finished = running.finish()?.succeeds()?.says(&[])?;
+    assert!(counted(&finished, "corrupt")? >= 4, "{}", finished.stderr);
+    assert_eq!(counted(&finished, "times stalled")?, 0, "{}", finished.stderr);
+    // The predictions are those of two whole images; none was made from half of one.
+    let seen: BTreeSet<String> = scores(&finished)?.iter().map(Value::to_string).collect();
     assert_eq!(seen.len(), 2, "{seen:?}");
     Ok(())
 }

@@ -45,19 +45,19 @@ fn write_images(folder: &Path) -> anyhow::Result<()> {
 #[test]
 fn predict_prints_a_line_an_image() -> anyhow::Result<()> {
     let frame = shipped_frame()?;
-    let answer = with_hands("predict")?.arg(&frame).run()?.succeeds()?;
-    let line = answer.stdout.trim_end();
+    let finished = with_hands("predict")?.arg(&frame).run()?.succeeds()?;
+    let line = finished.stdout.trim_end();
     assert!(line.starts_with(&frame.display().to_string()) && line.ends_with(" ms"), "{line}");
-    assert!(line.contains(" %  map ") && answer.stdout.lines().count() == 1, "{line}");
+    assert!(line.contains(" %  map ") && finished.stdout.lines().count() == 1, "{line}");
     Ok(())
 }
 
 #[test]
 fn a_prediction_as_json_has_the_documented_fields_in_order() -> anyhow::Result<()> {
     let frame = shipped_frame()?;
-    let answer = with_hands("predict --json")?.arg(&frame).run()?.succeeds()?;
-    assert_eq!(top_level_keys(&answer.stdout), FIELDS);
-    let found = answer.json()?;
+    let finished = with_hands("predict --json")?.arg(&frame).run()?.succeeds()?;
+    assert_eq!(top_level_keys(&finished.stdout), FIELDS);
+    let found = finished.json()?;
     assert_eq!((found["schema"].as_u64(), found["frame"].as_u64()), (Some(2), Some(0)));
     assert_eq!(found["source"], frame.display().to_string());
     let scores: Vec<f64> = found["scores"].as_array().unwrap().iter().filter_map(Value::as_f64).collect();
@@ -81,10 +81,10 @@ fn files_are_written_where_they_are_asked_for_and_named_in_the_record() -> anyho
     let out = tempfile::tempdir()?;
     let program = with_hands("predict --json --top-k 3")?.arg(shipped_frame()?);
     let program = program.arg("--masks").arg(out.path()).arg("--overlay").arg(out.path());
-    let answer = program.arg("--dump-input").arg(out.path()).run()?.succeeds()?;
+    let finished = program.arg("--dump-input").arg(out.path()).run()?.succeeds()?;
     let more = ["top", "mask_file", "input_file", "overlay_file"];
-    assert_eq!(top_level_keys(&answer.stdout), [&FIELDS[..], &more[..]].concat());
-    let found = answer.json()?;
+    assert_eq!(top_level_keys(&finished.stdout), [&FIELDS[..], &more[..]].concat());
+    let found = finished.json()?;
     let top: Vec<f64> =
         found["top"].as_array().unwrap().iter().filter_map(|score| score["probability"].as_f64()).collect();
     assert!(top.len() == 3 && top.is_sorted_by(|a, b| a >= b), "{top:?}");
@@ -107,9 +107,9 @@ fn images_of_one_name_do_not_overwrite_each_other() -> anyhow::Result<()> {
     }
     let program = with_hands("predict --json --masks")?.arg(&out);
     let program = program.arg(folder.path().join("one")).arg(folder.path().join("two"));
-    let answers = program.run()?.succeeds()?.json_lines()?;
-    assert_eq!((answers.len(), entries(&out)?.len()), (2, 2));
-    assert_ne!(answers[0]["mask_file"], answers[1]["mask_file"]);
+    let predictions = program.run()?.succeeds()?.json_lines()?;
+    assert_eq!((predictions.len(), entries(&out)?.len()), (2, 2));
+    assert_ne!(predictions[0]["mask_file"], predictions[1]["mask_file"]);
     Ok(())
 }
 
@@ -118,14 +118,14 @@ fn a_folder_is_predicted_in_order_and_what_is_damaged_is_named_and_skipped() -> 
     let folder = tempfile::tempdir()?;
     write_images(folder.path())?;
     let program = with_hands("predict --json")?.arg(folder.path()).arg("no-such.png");
-    let answer = program.limit(Duration::from_secs(20)).run()?.succeeds()?;
-    let answer = answer.says(&[
+    let finished = program.limit(Duration::from_secs(20)).run()?.succeeds()?;
+    let finished = finished.says(&[
         "c.png: is ",
         "d.jpg: is damaged",
         "e.jpg: claims 65535 x 65535 pixels",
         "no-such.png: cannot be read",
     ])?;
-    let sources: Vec<String> = answer
+    let sources: Vec<String> = finished
         .json_lines()?
         .iter()
         .map(|line| line["source"].as_str().unwrap_or_default().to_owned())
@@ -158,16 +158,16 @@ fn every_shipped_frame_is_predicted_once() -> anyhow::Result<()> {
     for class in entries(&images)? {
         files += entries(&class)?.len();
     }
-    let answers = with_hands("predict --json")?.arg(&images).run()?.succeeds()?.json_lines()?;
-    assert!(files >= 10 && answers.len() == files, "{files} frames, {} predictions", answers.len());
-    let frames: Vec<u64> = answers.iter().filter_map(|answer| answer["frame"].as_u64()).collect();
+    let predictions = with_hands("predict --json")?.arg(&images).run()?.succeeds()?.json_lines()?;
+    assert!(files >= 10 && predictions.len() == files, "{files} frames, {} predictions", predictions.len());
+    let frames: Vec<u64> = predictions.iter().filter_map(|prediction| prediction["frame"].as_u64()).collect();
     assert!(frames.iter().copied().eq(0..files as u64), "numbered from 0: {frames:?}");
-    let right = |answer: &&Value| {
-        let source = Path::new(answer["source"].as_str().unwrap_or_default());
+    let right = |prediction: &&Value| {
+        let source = Path::new(prediction["source"].as_str().unwrap_or_default());
         let class = source.parent().and_then(Path::file_name).and_then(|name| name.to_str());
-        answer["class"].as_str() == class
+        prediction["class"].as_str() == class
     };
-    let right = answers.iter().filter(right).count();
+    let right = predictions.iter().filter(right).count();
     assert!(2 * right > files, "{right} of {files} are right");
     Ok(())
 }
@@ -188,7 +188,7 @@ fn faults_have_their_exit_codes() -> anyhow::Result<()> {
         .run()?
         .ends_with(5)?
         .says(&["holds no images"])?;
-    // A folder cannot be made below a file, whoever asks.
+    // Not even root can make a folder below a file.
     let below = with_hands("predict")?.arg(&photo).arg("--overlay").arg(photo.join("out"));
     below.run()?.ends_with(5)?.says(&["out"])?;
     comet_edge("predict --model no-such.onnx")?.arg(&photo).run()?.ends_with(5)?.says(&["no-such.onnx"])?;
@@ -204,10 +204,10 @@ fn faults_have_their_exit_codes() -> anyhow::Result<()> {
 
 #[test]
 fn bench_prints_the_documented_keys() -> anyhow::Result<()> {
-    let answer = with_hands("bench --json --iterations 5 --threads 1")?.run()?.succeeds()?;
+    let finished = with_hands("bench --json --iterations 5 --threads 1")?.run()?.succeeds()?;
     let expected = ["median_ms", "p95_ms", "n", "threads", "engine", "kernel", "stages", "model"];
-    assert_eq!(top_level_keys(&answer.stdout), expected);
-    let found = answer.json()?;
+    assert_eq!(top_level_keys(&finished.stdout), expected);
+    let found = finished.json()?;
     assert_eq!((found["n"].as_u64(), found["threads"].as_u64()), (Some(5), Some(1)));
     let ms = |value: &Value| value.as_f64().unwrap();
     assert!(0.0 < ms(&found["median_ms"]) && ms(&found["median_ms"]) <= ms(&found["p95_ms"]), "{found}");
@@ -222,10 +222,10 @@ fn bench_prints_the_documented_keys() -> anyhow::Result<()> {
 #[test]
 fn inspect_shows_the_contents_of_a_file() -> anyhow::Result<()> {
     let file = shipped_model("hands.int8.onnx");
-    let answer = comet_edge("inspect --json")?.arg(&file).run()?.succeeds()?;
+    let finished = comet_edge("inspect --json")?.arg(&file).run()?.succeeds()?;
     let expected = ["file", "bytes", "sha256", "opset", "nodes", "parameters", "operators", "manifest"];
-    assert_eq!(top_level_keys(&answer.stdout), expected);
-    let sha256 = answer.json()?["sha256"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(top_level_keys(&finished.stdout), expected);
+    let sha256 = finished.json()?["sha256"].as_str().unwrap_or_default().to_owned();
     let text = comet_edge("inspect")?.arg(&file).run()?.succeeds()?.stdout;
     for word in [sha256.as_str(), "96 x 96 pixels", "int8", "opset 18", "classes"] {
         assert!(text.contains(word), "{word}: {text}");
@@ -235,9 +235,9 @@ fn inspect_shows_the_contents_of_a_file() -> anyhow::Result<()> {
 
 #[test]
 fn doctor_reports_what_is_missing_and_the_fix() -> anyhow::Result<()> {
-    let answer = comet_edge("doctor --json")?.run()?;
-    assert_eq!(top_level_keys(&answer.stdout), ["pass", "checks"]);
-    let found = answer.json()?;
+    let finished = comet_edge("doctor --json")?.run()?;
+    assert_eq!(top_level_keys(&finished.stdout), ["pass", "checks"]);
+    let found = finished.json()?;
     let checks = found["checks"].as_array().cloned().unwrap_or_default();
     assert_eq!(checks[4]["status"], "ok", "the built-in model gives predictions: {}", checks[4]);
     for check in &checks {
@@ -245,7 +245,7 @@ fn doctor_reports_what_is_missing_and_the_fix() -> anyhow::Result<()> {
         assert_eq!(check["fix"].is_null(), is_ok, "{check}");
     }
     let failed = checks.iter().any(|check| check["status"] == "fail");
-    assert_eq!((answer.code, &found["pass"]), (Some(i32::from(failed)), &Value::Bool(!failed)));
+    assert_eq!((finished.code, &found["pass"]), (Some(i32::from(failed)), &Value::Bool(!failed)));
 
     let text = comet_edge("doctor")?.run()?.stdout;
     assert_eq!(text.matches("fix: ").count(), checks.iter().filter(|check| check["status"] != "ok").count());
@@ -254,8 +254,8 @@ fn doctor_reports_what_is_missing_and_the_fix() -> anyhow::Result<()> {
 
 #[test]
 fn cameras_lists_what_could_be_opened() -> anyhow::Result<()> {
-    let answer = comet_edge("cameras --json")?.run()?.succeeds()?;
-    assert!(answer.json()?.is_array());
+    let finished = comet_edge("cameras --json")?.run()?.succeeds()?;
+    assert!(finished.json()?.is_array());
     let text = comet_edge("cameras")?.run()?.succeeds()?;
     assert!(!text.stdout.is_empty() || text.stderr.contains("no video devices"), "{}", text.stderr);
     Ok(())
@@ -265,8 +265,8 @@ fn cameras_lists_what_could_be_opened() -> anyhow::Result<()> {
 fn nothing_is_coloured_where_stdout_is_not_a_terminal() -> anyhow::Result<()> {
     for colour in ["", "1"] {
         for words in ["doctor", "--help", "predict", "cameras"] {
-            let answer = comet_edge(words)?.env("NO_COLOR", colour).env("CLICOLOR_FORCE", "0").run()?;
-            assert!(!(answer.stdout + &answer.stderr).contains('\u{1b}'), "{words}");
+            let finished = comet_edge(words)?.env("NO_COLOR", colour).env("CLICOLOR_FORCE", "0").run()?;
+            assert!(!(finished.stdout + &finished.stderr).contains('\u{1b}'), "{words}");
         }
     }
     Ok(())

@@ -79,9 +79,9 @@ fn the_journal_has_one_valid_line_an_epoch_in_order() -> anyhow::Result<()> {
 fn a_run_is_not_overwritten() -> anyhow::Result<()> {
     let run = tiny_run()?;
     let before = fs::read(run.join("last.ckpt"))?;
-    let answer = training(tiny_data()?, run, 1)?.run()?;
-    assert_ne!(answer.code, Some(0));
-    answer.says(&["holds a run already", "--resume"])?;
+    let finished = training(tiny_data()?, run, 1)?.run()?;
+    assert_ne!(finished.code, Some(0));
+    finished.says(&["holds a run already", "--resume"])?;
     assert!(fs::read(run.join("last.ckpt"))? == before, "the run was touched");
     Ok(())
 }
@@ -91,9 +91,9 @@ fn there_is_nothing_to_resume_without_a_run() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     for out in [folder.path().to_owned(), folder.path().join("none")] {
         let program = trainer("train --resume --device cpu --data")?.arg(tiny_data()?).arg("--out").arg(&out);
-        let answer = program.run()?;
-        assert_ne!(answer.code, Some(0));
-        answer.says(&[&out.display().to_string()])?;
+        let finished = program.run()?;
+        assert_ne!(finished.code, Some(0));
+        finished.says(&[&out.display().to_string()])?;
     }
     Ok(())
 }
@@ -157,10 +157,10 @@ fn values_that_cannot_work_are_usage_errors() -> anyhow::Result<()> {
 
 #[test]
 fn a_measurement_has_the_documented_keys() -> anyhow::Result<()> {
-    let answer =
+    let finished =
         trainer("eval --json --device cpu --data")?.arg(tiny_data()?).arg(tiny_run()?).run()?.succeeds()?;
-    let found = answer.json()?;
-    let keys = top_level_keys(&answer.stdout);
+    let found = finished.json()?;
+    let keys = top_level_keys(&finished.stdout);
     for key in [
         "n",
         "accuracy",
@@ -189,9 +189,10 @@ fn a_measurement_has_the_documented_keys() -> anyhow::Result<()> {
 
 #[test]
 fn the_table_gives_every_measure_with_its_unit_and_n() -> anyhow::Result<()> {
-    let answer = trainer("eval --device cpu --data")?.arg(tiny_data()?).arg(tiny_run()?).run()?.succeeds()?;
+    let finished =
+        trainer("eval --device cpu --data")?.arg(tiny_data()?).arg(tiny_run()?).run()?.succeeds()?;
     for name in ["accuracy", "PxAP", "AUC-IoU", "IoU at 0.5", "fidelity, top 20 %", "map area"] {
-        let line = answer.stdout.lines().find(|line| line.trim_start().starts_with(name));
+        let line = finished.stdout.lines().find(|line| line.trim_start().starts_with(name));
         assert!(line.is_some_and(|line| line.contains(" % ") && line.contains("n = 12")), "{name}: {line:?}");
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use comet_tests::program::{Answer, Program, comet_edge};
+use comet_tests::program::{Finished, Program, comet_edge};
 use comet_tests::{repository, shipped_model};
 
 /// Six images of one class.
@@ -23,8 +23,8 @@ fn run(file: &Path) -> anyhow::Result<Program> {
     Ok(comet_edge("run --config")?.arg(file))
 }
 
-fn predictions(answer: &Answer) -> usize {
-    answer.stdout.lines().count()
+fn predictions(finished: &Finished) -> usize {
+    finished.stdout.lines().count()
 }
 
 #[test]
@@ -46,8 +46,8 @@ fn a_typed_source_takes_the_place_of_the_files_camera() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("edge.toml");
     fs::write(&file, "camera = 4711\nframes = 1\n")?;
-    let answer = run(&file)?.arg("--source").arg(images()).run()?.succeeds()?;
-    assert_eq!(predictions(&answer), 1);
+    let finished = run(&file)?.arg("--source").arg(images()).run()?.succeeds()?;
+    assert_eq!(predictions(&finished), 1);
     let clash = config(folder.path(), "camera = 4711\n")?;
     run(&clash)?.run()?.ends_with(2)?.says(&["--camera", "cannot be used with"])?;
     Ok(())

@@ -8,7 +8,7 @@ use comet_tests::shipped_model;
 use image::ImageFormat;
 use serde_json::Value;
 
-/// The lines of `predict --json` on a folder, with what was said on stderr.
+/// The lines of `predict --json` on a folder, after a check of stderr.
 fn predict(folder: &std::path::Path, said: &[&str]) -> anyhow::Result<Vec<Value>> {
     let program = comet_edge("predict --json")?.arg("--model").arg(shipped_model("hands.int8.onnx"));
     program.arg(folder).run()?.succeeds()?.says(said)?.json_lines()

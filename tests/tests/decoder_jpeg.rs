@@ -1,4 +1,4 @@
-//! JPEGs that decoders get wrong without noticing: both programs refuse them by name, or decode them right.
+//! JPEGs that decoders get wrong without noticing: both programs refuse them by name, or decode them correctly.
 
 use std::fs;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@ use std::fs;
 
 use comet_tests::fixture::copy_folder;
 use comet_tests::json::top_level_keys;
-use comet_tests::program::{Answer, comet_edge};
+use comet_tests::program::{Finished, comet_edge};
 use comet_tests::{repository, shipped_model};
 use serde_json::Value;
 
@@ -23,8 +23,8 @@ const CHECKS: [&str; 11] = [
     "clock",
 ];
 
-fn check(answer: &Answer, name: &str) -> anyhow::Result<Value> {
-    let found = answer.json()?;
+fn check(finished: &Finished, name: &str) -> anyhow::Result<Value> {
+    let found = finished.json()?;
     let checks = found["checks"].as_array().cloned().unwrap_or_default();
     Ok(checks.into_iter().find(|check| check["name"] == name).unwrap_or_default())
 }
@@ -36,9 +36,9 @@ fn detail(check: &Value) -> &str {
 #[test]
 fn every_check_is_there_whatever_fails_and_each_fault_has_its_fix() -> anyhow::Result<()> {
     for words in ["doctor --json", "doctor --json --model no-such.onnx"] {
-        let answer = comet_edge(words)?.run()?;
-        assert_eq!(top_level_keys(&answer.stdout), ["pass", "checks"]);
-        let found = answer.json()?;
+        let finished = comet_edge(words)?.run()?;
+        assert_eq!(top_level_keys(&finished.stdout), ["pass", "checks"]);
+        let found = finished.json()?;
         let checks = found["checks"].as_array().cloned().unwrap_or_default();
         let names: Vec<&str> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
         assert_eq!(names, CHECKS);
@@ -48,7 +48,7 @@ fn every_check_is_there_whatever_fails_and_each_fault_has_its_fix() -> anyhow::R
             assert_eq!(check["fix"].is_null(), status == "ok", "{check}");
         }
         let failed = checks.iter().any(|check| check["status"] == "fail");
-        assert_eq!((answer.code, &found["pass"]), (Some(i32::from(failed)), &Value::Bool(!failed)));
+        assert_eq!((finished.code, &found["pass"]), (Some(i32::from(failed)), &Value::Bool(!failed)));
     }
     Ok(())
 }
@@ -61,8 +61,8 @@ fn a_damaged_model_fails() -> anyhow::Result<()> {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&file, bytes)?;
-    let answer = comet_edge("doctor --json --model")?.arg(&file).run()?.ends_with(1)?;
-    let model = check(&answer, "model")?;
+    let finished = comet_edge("doctor --json --model")?.arg(&file).run()?.ends_with(1)?;
+    let model = check(&finished, "model")?;
     assert!(model["status"] == "fail" && detail(&model).contains("SHA-256"), "{model}");
     let text = comet_edge("doctor --model")?.arg(&file).run()?.ends_with(1)?.stdout;
     assert!(text.contains("fail  model:") && text.contains("fix: copy the file again"), "{text}");
@@ -71,8 +71,8 @@ fn a_damaged_model_fails() -> anyhow::Result<()> {
 
 #[test]
 fn a_model_is_compared_with_the_calibration_images_beside_it() -> anyhow::Result<()> {
-    let answer = comet_edge("doctor --json --model")?.arg(shipped_model("hands.int8.onnx")).run()?;
-    let calibration = check(&answer, "calibration")?;
+    let finished = comet_edge("doctor --json --model")?.arg(shipped_model("hands.int8.onnx")).run()?;
+    let calibration = check(&finished, "calibration")?;
     assert!(calibration["status"] == "ok" && detail(&calibration).contains("(n = 16)"), "{calibration}");
 
     // Images of another model, and maps that are not those of the float model.
@@ -98,14 +98,14 @@ fn a_model_is_compared_with_the_calibration_images_beside_it() -> anyhow::Result
 #[test]
 fn a_folder_for_recordings_that_cannot_be_written_to_fails() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let answer = comet_edge("doctor --json --record")?.arg(folder.path().join("new")).run()?;
-    let disk = check(&answer, "disk")?;
+    let finished = comet_edge("doctor --json --record")?.arg(folder.path().join("new")).run()?;
+    let disk = check(&finished, "disk")?;
     assert!(disk["status"] != "fail" && detail(&disk).contains("MiB free"), "{disk}");
     assert_eq!(fs::read_dir(folder.path())?.count(), 0, "nothing is left behind");
-    // Nobody can write below a file, whoever asks.
+    // Not even root can write below a file.
     let file = folder.path().join("file");
     fs::write(&file, "")?;
-    let answer = comet_edge("doctor --json --record")?.arg(file.join("out")).run()?.ends_with(1)?;
-    assert_eq!(check(&answer, "disk")?["status"], "fail");
+    let finished = comet_edge("doctor --json --record")?.arg(file.join("out")).run()?.ends_with(1)?;
+    assert_eq!(check(&finished, "disk")?["status"], "fail");
     Ok(())
 }

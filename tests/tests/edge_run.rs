@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use comet_tests::fixture::{image, jpeg};
-use comet_tests::program::{Answer, Program, comet_edge};
+use comet_tests::program::{Finished, Program, comet_edge};
 use comet_tests::shipped_model;
 use serde_json::Value;
 
@@ -18,12 +18,12 @@ fn run(words: &str) -> anyhow::Result<Program> {
 }
 
 /// The numbers of the predicted frames.
-fn frames(answer: &Answer) -> anyhow::Result<Vec<u64>> {
-    Ok(answer.json_lines()?.iter().filter_map(|line| line["frame"].as_u64()).collect())
+fn frames(finished: &Finished) -> anyhow::Result<Vec<u64>> {
+    Ok(finished.json_lines()?.iter().filter_map(|line| line["frame"].as_u64()).collect())
 }
 
-fn scores(answer: &Answer) -> anyhow::Result<Vec<Value>> {
-    Ok(answer.json_lines()?.iter().map(|line| line["scores"].clone()).collect())
+fn scores(finished: &Finished) -> anyhow::Result<Vec<Value>> {
+    Ok(finished.json_lines()?.iter().map(|line| line["scores"].clone()).collect())
 }
 
 /// Three different JPEGs.
@@ -69,23 +69,23 @@ fn a_damaged_frame_costs_itself_only() -> anyhow::Result<()> {
     let images = three_jpegs()?;
     let cut = &images[1][..images[1].len() - 40];
     let stream = [images[0].as_slice(), cut, &images[2]].concat();
-    let answer = run("--source -")?.input(stream).run()?.succeeds()?;
-    assert_eq!(frames(&answer)?, [0, 2]);
-    answer.says(&["skipped stdin", "2 predicted", "1 corrupt"])?;
+    let finished = run("--source -")?.input(stream).run()?.succeeds()?;
+    assert_eq!(frames(&finished)?, [0, 2]);
+    finished.says(&["skipped stdin", "2 predicted", "1 corrupt"])?;
     Ok(())
 }
 
 #[test]
 fn uncompressed_video_is_read_and_its_end_may_be_cut() -> anyhow::Result<()> {
-    let answer = run("--source -")?.input(y4m(3)).run()?.succeeds()?;
-    assert_eq!(frames(&answer)?, [0, 1, 2]);
-    let scores = scores(&answer)?;
+    let finished = run("--source -")?.input(y4m(3)).run()?.succeeds()?;
+    assert_eq!(frames(&finished)?, [0, 1, 2]);
+    let scores = scores(&finished)?;
     assert!(scores[0] != scores[1] && scores[1] != scores[2]);
     let mut cut = y4m(3);
     cut.truncate(cut.len() - 10);
-    let answer = run("--source -")?.input(cut).run()?.succeeds()?;
-    assert_eq!(frames(&answer)?, [0, 1]);
-    answer.says(&["the stream ends inside it"])?;
+    let finished = run("--source -")?.input(cut).run()?.succeeds()?;
+    assert_eq!(frames(&finished)?, [0, 1]);
+    finished.says(&["the stream ends inside it"])?;
     Ok(())
 }
 
@@ -99,8 +99,8 @@ fn a_stream_of_another_kind_is_refused_with_what_is_read() -> anyhow::Result<()>
         (b"YUV4MPEG2 W99999999 H8\nFRAME\n".to_vec(), "pixels"),
     ];
     for (stream, said) in streams {
-        let answer = run("--source -")?.input(stream).run()?.ends_with(5)?.says(&["stdin", said])?;
-        assert_eq!(answer.stdout, "");
+        let finished = run("--source -")?.input(stream).run()?.ends_with(5)?.says(&["stdin", said])?;
+        assert_eq!(finished.stdout, "");
     }
     Ok(())
 }
@@ -144,10 +144,10 @@ fn signals_end_a_run_in_order_and_at_once() -> anyhow::Result<()> {
             running.wait_until("a prediction", |running| running.stdout().contains('\n'))?;
             let begun = std::time::Instant::now();
             running.signal(signal)?;
-            let answer = running.finish()?.succeeds()?.says(&["predicted"])?;
+            let finished = running.finish()?.succeeds()?.says(&["predicted"])?;
             let took = begun.elapsed();
             assert!(took < Duration::from_secs(1), "{source}: {signal} took {took:?}");
-            assert!(answer.stdout.ends_with('\n') && !answer.json_lines()?.is_empty(), "whole lines");
+            assert!(finished.stdout.ends_with('\n') && !finished.json_lines()?.is_empty(), "whole lines");
         }
     }
     Ok(())
@@ -184,8 +184,8 @@ fn a_log_is_appended_to() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("log.jsonl");
     for _ in 0..2 {
-        let answer = run(ENDLESS)?.words("--frames 3 --jsonl").arg(&log).run()?.succeeds()?;
-        assert_eq!(answer.stdout, "", "what goes to a file does not go to the service's journal too");
+        let finished = run(ENDLESS)?.words("--frames 3 --jsonl").arg(&log).run()?.succeeds()?;
+        assert_eq!(finished.stdout, "", "what goes to a file does not go to the service's journal too");
     }
     let lines: Vec<Value> =
         fs::read_to_string(&log)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
@@ -201,8 +201,8 @@ fn a_live_source_outlives_results_that_cannot_be_written() -> anyhow::Result<()>
     let mut running = program.spawn()?;
     running.wait_until("a prediction", |running| running.stdout().contains('\n'))?;
     fs::rename(&out, folder.path().join("elsewhere"))?;
-    let answer = running.finish()?.succeeds()?;
-    assert_eq!(answer.json_lines()?.len(), 12);
+    let finished = running.finish()?.succeeds()?;
+    assert_eq!(finished.json_lines()?.len(), 12);
     Ok(())
 }
 
@@ -222,8 +222,8 @@ fn without_a_camera_the_error_lists_what_was_found() -> anyhow::Result<()> {
         eprintln!("not tried: this machine has a camera");
         return Ok(());
     }
-    let answer = run("--camera 0")?.limit(Duration::from_secs(10)).run()?.ends_with(4)?;
-    let answer = answer.says(&["camera0", "cannot be opened", "found: ", "hint: "])?;
+    let finished = run("--camera 0")?.limit(Duration::from_secs(10)).run()?.ends_with(4)?;
+    let finished = finished.says(&["camera0", "cannot be opened", "found: ", "hint: "])?;
     let devices = fs::read_dir("/dev")?.flatten().filter(|entry| {
         entry
             .file_name()
@@ -232,7 +232,7 @@ fn without_a_camera_the_error_lists_what_was_found() -> anyhow::Result<()> {
             .is_some_and(|number| number.parse::<u32>().is_ok())
     });
     if devices.count() == 0 {
-        answer.says(&["found: no video devices"])?;
+        finished.says(&["found: no video devices"])?;
     }
     Ok(())
 }

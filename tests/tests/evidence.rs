@@ -35,7 +35,7 @@ fn failing(line: &Value) -> Vec<String> {
     failing.filter_map(|step| step["what"].as_str().map(str::to_owned)).collect()
 }
 
-/// Writes the list of sums again, as whoever alters a bundle can.
+/// Writes the list of sums again, as anyone who alters a bundle can.
 fn sum_again(bundle: &Path) -> anyhow::Result<()> {
     let sums = fs::read_to_string(bundle.join("SHA256SUMS"))?;
     let names = sums.lines().filter_map(|line| line.split_once("  ")).map(|(_, name)| name.to_owned());

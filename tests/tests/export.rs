@@ -172,8 +172,8 @@ fn every_method_gives_a_file_that_verifies() -> anyhow::Result<()> {
         let program = trainer("export --quantize --calib-images 16 --method")?.arg(method).arg(tiny_run()?);
         program.words(ANY).arg("-o").arg(&file).run()?.succeeds()?;
         let verify = comet_edge("verify --model")?.arg(&file).arg("--calib").arg(&files()?.reference);
-        let answer = verify.run()?.succeeds()?;
-        assert!(answer.stdout.contains("pass"), "{method}: {}", answer.stdout);
+        let finished = verify.run()?.succeeds()?;
+        assert!(finished.stdout.contains("pass"), "{method}: {}", finished.stdout);
     }
     trainer("export --quantize --method guess -o x.onnx run")?.run()?.ends_with(2)?.says(&["minmax"])?;
     Ok(())
@@ -185,7 +185,7 @@ fn verify_against_the_float_file_prints_the_documented_keys() -> anyhow::Result<
     let images = tiny_data()?.join("images/val");
     let verify = comet_edge("verify --json --model")?.arg(int8).arg("--reference").arg(float);
     let verify = verify.arg("--images").arg(images);
-    let answer = verify.run()?.succeeds()?;
+    let finished = verify.run()?.succeeds()?;
     let expected = [
         "n",
         "mask_mae",
@@ -198,8 +198,8 @@ fn verify_against_the_float_file_prints_the_documented_keys() -> anyhow::Result<
         "misses",
         "limits",
     ];
-    assert_eq!(top_level_keys(&answer.stdout), expected);
-    let found = answer.json()?;
+    assert_eq!(top_level_keys(&finished.stdout), expected);
+    let found = finished.json()?;
     assert_eq!(
         (&found["n"], &found["pass"], &found["misses"]),
         (&json!(VALIDATION), &json!(true), &json!([]))

@@ -40,7 +40,7 @@ fn an_overlay_that_cannot_be_written_does_not_end_a_run_and_is_an_error_at_its_e
     for (number, name) in ["a", "b", "c"].into_iter().enumerate() {
         image(48, 48, number as u8).save(images.join(format!("{name}.png")))?;
     }
-    // Whoever asks: a folder is not replaced by a file.
+    // Not even root can replace a folder by a file.
     fs::create_dir_all(out.join("b.overlay.jpg/in-the-way"))?;
     let program = with_hands("run")?.words("--json --overlay").arg(&out).arg("--source").arg(&images);
     let ended = program.run()?.ends_with(5)?;

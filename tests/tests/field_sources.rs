@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use comet_edge::source::{OpenOptions, SourceSpec};
 use comet_tests::fixture::{image, jpeg};
-use comet_tests::program::{Answer, Program, comet_edge};
+use comet_tests::program::{Finished, Program, comet_edge};
 use comet_tests::shipped_model;
 
 fn with_model(words: &str) -> anyhow::Result<Program> {
@@ -27,16 +27,16 @@ fn run(source: impl AsRef<std::ffi::OsStr>) -> anyhow::Result<Program> {
 }
 
 /// File names in the order of the predictions.
-fn names(answer: &Answer) -> anyhow::Result<Vec<String>> {
+fn names(finished: &Finished) -> anyhow::Result<Vec<String>> {
     let name = |line: serde_json::Value| {
         let source = line["source"].as_str().unwrap_or_default().to_owned();
         source.rsplit('/').next().unwrap_or_default().to_owned()
     };
-    Ok(answer.json_lines()?.into_iter().map(name).collect())
+    Ok(finished.json_lines()?.into_iter().map(name).collect())
 }
 
-fn frames(answer: &Answer) -> anyhow::Result<usize> {
-    Ok(answer.json_lines()?.len())
+fn frames(finished: &Finished) -> anyhow::Result<usize> {
+    Ok(finished.json_lines()?.len())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
@@ -73,9 +73,9 @@ fn read_beside(forbidden: &Path, disk: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     for program in [run(disk)?, with_model("predict --json")?.arg(disk)] {
-        let answer =
+        let finished =
             program.run()?.succeeds()?.says(&["lost+found", "cannot be read", "ermission denied"])?;
-        assert_eq!(names(&answer)?, ["a.jpg"]);
+        assert_eq!(names(&finished)?, ["a.jpg"]);
     }
     Ok(())
 }
@@ -91,9 +91,9 @@ fn hidden_files_and_previews_are_not_images() -> anyhow::Result<()> {
     // What macOS writes beside each file of a disk that is not its own.
     write(&disk.path().join("._a.jpg"), b"\0\x05\x16\x07\0\x02\0\0Mac OS X")?;
     for program in [run(disk.path())?, with_model("predict --json")?.arg(disk.path())] {
-        let answer = program.run()?.succeeds()?.says(&[])?;
-        assert_eq!(names(&answer)?, ["a.jpg"]);
-        assert!(!answer.stderr.contains("skipped"), "{}", answer.stderr);
+        let finished = program.run()?.succeeds()?.says(&[])?;
+        assert_eq!(names(&finished)?, ["a.jpg"]);
+        assert!(!finished.stderr.contains("skipped"), "{}", finished.stderr);
     }
     Ok(())
 }
@@ -103,8 +103,8 @@ fn an_existing_file_is_that_file_even_if_its_name_looks_like_a_pattern() -> anyh
     let folder = tempfile::tempdir()?;
     write(&folder.path().join("clip [1].mjpeg"), &stream(5)?)?;
     write(&folder.path().join("clip 1.mjpeg"), &stream(1)?)?;
-    let answer = run(folder.path().join("clip [1].mjpeg"))?.run()?.succeeds()?;
-    assert_eq!(frames(&answer)?, 5);
+    let finished = run(folder.path().join("clip [1].mjpeg"))?.run()?.succeeds()?;
+    assert_eq!(frames(&finished)?, 5);
     write_image(&folder.path().join("a [1].jpg"), 1)?;
     write_image(&folder.path().join("a 1.jpg"), 2)?;
     for program in [
@@ -154,7 +154,7 @@ fn camera(responses: Vec<Vec<u8>>) -> anyhow::Result<(String, JoinHandle<anyhow:
         for response in responses {
             let (mut stream, _) = listener.accept()?;
             requests.push(head_of(&stream)?);
-            // A program that has enough hangs up, which is no fault.
+            // A program that has read enough closes the connection, which is not a fault.
             let _ = stream.write_all(&response);
         }
         Ok(requests)
@@ -218,8 +218,8 @@ fn a_camera_with_digest_login_is_read_and_never_sees_the_password() -> anyhow::R
 fn a_stream_over_http_without_a_content_type_or_with_a_wrong_one_is_read() -> anyhow::Result<()> {
     for head in ["200 OK", "200 OK\r\nContent-Type: application/octet-stream"] {
         let (host, _requests) = camera(vec![response(head, &parts(3)?)])?;
-        let answer = run(format!("http://{host}/live"))?.words("--frames 3").run()?.succeeds()?;
-        assert_eq!(frames(&answer)?, 3, "{head}");
+        let finished = run(format!("http://{host}/live"))?.words("--frames 3").run()?.succeeds()?;
+        assert_eq!(frames(&finished)?, 3, "{head}");
     }
     let (host, _requests) = camera(vec![response("200 OK", b"<html>")])?;
     let page = run(format!("http://{host}/"))?.run()?.ends_with(4)?;
@@ -230,11 +230,11 @@ fn a_stream_over_http_without_a_content_type_or_with_a_wrong_one_is_read() -> an
 #[test]
 fn ten_bit_video_is_refused_with_the_option_that_makes_ffmpeg_convert_it() -> anyhow::Result<()> {
     let stream = b"YUV4MPEG2 W2 H2 F25:1 C420p10 XYSCSS=420P10\nFRAME\n".to_vec();
-    let answer = run("-")?.input(stream).run()?.ends_with(5)?;
-    answer.says(&["C420p10", "more than 8 bits", "-pix_fmt yuv420p"])?;
+    let finished = run("-")?.input(stream).run()?.ends_with(5)?;
+    finished.says(&["C420p10", "more than 8 bits", "-pix_fmt yuv420p"])?;
     // Without '-strict -1' ffmpeg writes nothing.
-    let answer = run("-")?.input(Vec::new()).run()?.ends_with(5)?;
-    answer.says(&["it is empty", "-pix_fmt yuv420p"])?;
+    let finished = run("-")?.input(Vec::new()).run()?.ends_with(5)?;
+    finished.says(&["it is empty", "-pix_fmt yuv420p"])?;
     Ok(())
 }
 

@@ -51,8 +51,8 @@ fn a_journal_that_a_power_cut_shortened_does_not_make_a_run_unresumable() -> any
     for cut in cuts {
         let run = copied_run()?;
         fs::write(run.path().join("metrics.jsonl"), cut)?;
-        let answer = resuming(run.path(), "")?.run()?.succeeds()?;
-        answer.says(&["warning", "metrics.jsonl", "1 of the 3 lines", "all epochs are done"])?;
+        let finished = resuming(run.path(), "")?.run()?.succeeds()?;
+        finished.says(&["warning", "metrics.jsonl", "1 of the 3 lines", "all epochs are done"])?;
         let left = journal(run.path())?;
         assert!(whole.starts_with(&left) && left.lines().count() == 2, "{left}");
     }
@@ -74,8 +74,8 @@ fn a_run_that_diverges_stops_with_advice_and_keeps_its_checkpoint() -> anyhow::R
     let folder = tempfile::tempdir()?;
     let run = folder.path().join("run");
     // As a 32-bit number this weight is infinite: the selector's loss is not finite from the first batch on.
-    let answer = training(tiny_data()?, &run, 1)?.words("--alpha 1e39").run()?.ends_with(3)?;
-    answer.says(&[
+    let finished = training(tiny_data()?, &run, 1)?.words("--alpha 1e39").run()?.ends_with(3)?;
+    finished.says(&[
         "training has diverged",
         "comet epoch 1",
         "last.ckpt holds the state before",
@@ -102,8 +102,8 @@ fn a_run_goes_back_to_its_best_epoch_with_another_seed() -> anyhow::Result<()> {
         position.best = Some(Best { epoch: 1, accuracy: 0.0 });
     })?;
     let before = journal(run.path())?;
-    let answer = resuming(run.path(), "best --seed 77")?.run()?.succeeds()?;
-    answer.says(&["going back to the best epoch, 1", "comet epoch 2/2", "all epochs are done"])?;
+    let finished = resuming(run.path(), "best --seed 77")?.run()?.succeeds()?;
+    finished.says(&["going back to the best epoch, 1", "comet epoch 2/2", "all epochs are done"])?;
 
     let after = journal(run.path())?;
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();

@@ -7,7 +7,7 @@ use anyhow::Context;
 use comet_engine::prediction::Explanation;
 use comet_engine::run::{KERNEL_VARIABLE, Kernels, Options, PlanReport, Session, Tier};
 use comet_tests::closeness::{bits, largest_difference, mean_difference};
-use comet_tests::foreign::{Answer, Golden, golden, parse, path, proto};
+use comet_tests::foreign::{Golden, Prediction, golden, parse, path, proto};
 use comet_tests::program::comet_edge;
 use image::RgbImage;
 
@@ -76,7 +76,7 @@ fn what_the_quantizer_left_out_is_all_that_is_left_out() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check(what: &str, golden: &Golden, ours: &Explanation, expected: &Answer) {
+fn check(what: &str, golden: &Golden, ours: &Explanation, expected: &Prediction) {
     assert!(ours.is_valid(), "{what}");
     let mask: Vec<f32> = ours.mask.values().iter().step_by(golden.stride).copied().collect();
     let map = mean_difference(&mask, &expected.mask);
@@ -88,16 +88,16 @@ fn check(what: &str, golden: &Golden, ours: &Explanation, expected: &Answer) {
 }
 
 #[test]
-fn every_file_answers_as_in_onnx_runtime() -> anyhow::Result<()> {
+fn every_file_predicts_as_in_onnx_runtime() -> anyhow::Result<()> {
     let golden = golden()?;
     for model in &golden.models {
-        // Tract loads all of them: it is held to the same answers.
+        // Tract loads all of them: it has to give the same predictions.
         for kernels in [Kernels::Auto, Kernels::Tier(Tier::Scalar), Kernels::Tract] {
             let mut session = session(&model.name, 1, kernels)?;
-            for (number, (image, expected)) in golden.images.iter().zip(&model.answers).enumerate() {
+            for (number, (image, expected)) in golden.images.iter().zip(&model.predictions).enumerate() {
                 let what = format!("{} with {kernels:?}, image {number}", model.name);
-                let answer = session.explain(image).with_context(|| what.clone())?;
-                check(&what, &golden, &answer, expected);
+                let prediction = session.explain(image).with_context(|| what.clone())?;
+                check(&what, &golden, &prediction, expected);
             }
         }
     }
@@ -105,11 +105,11 @@ fn every_file_answers_as_in_onnx_runtime() -> anyhow::Result<()> {
 }
 
 /// Bits of the maps and logits of all images.
-fn answers(session: &mut Session, images: &[RgbImage]) -> anyhow::Result<Vec<Vec<u32>>> {
+fn predictions(session: &mut Session, images: &[RgbImage]) -> anyhow::Result<Vec<Vec<u32>>> {
     let mut all = Vec::new();
     for image in images {
-        let answer = session.explain(image)?;
-        all.extend([bits(answer.mask.values()), bits(&answer.logits)]);
+        let prediction = session.explain(image)?;
+        all.extend([bits(prediction.mask.values()), bits(&prediction.logits)]);
     }
     Ok(all)
 }
@@ -118,11 +118,12 @@ fn answers(session: &mut Session, images: &[RgbImage]) -> anyhow::Result<Vec<Vec
 fn the_bits_do_not_depend_on_kernels_or_threads_even_where_tract_runs_a_part() -> anyhow::Result<()> {
     let golden = golden()?;
     for model in &golden.models {
-        let reference = answers(&mut session(&model.name, 1, Kernels::Tier(Tier::Scalar))?, &golden.images)?;
+        let reference =
+            predictions(&mut session(&model.name, 1, Kernels::Tier(Tier::Scalar))?, &golden.images)?;
         for tier in Tier::available() {
             for threads in [1, 2, 3] {
                 let mut session = session(&model.name, threads, Kernels::Tier(tier))?;
-                let same = answers(&mut session, &golden.images)? == reference;
+                let same = predictions(&mut session, &golden.images)? == reference;
                 assert!(same, "{} with {tier:?} and {threads} threads", model.name);
             }
         }
@@ -135,8 +136,8 @@ fn clones_that_run_at_the_same_time_do_not_disturb_each_other() -> anyhow::Resul
     let golden = golden()?;
     for name in ["one_region", "one_conv_left_out"] {
         let mut session = session(name, 2, Kernels::Auto)?;
-        let expected = answers(&mut session, &golden.images)?;
-        let again = |mut session: Session| answers(&mut session, &golden.images);
+        let expected = predictions(&mut session, &golden.images)?;
+        let again = |mut session: Session| predictions(&mut session, &golden.images);
         let both = std::thread::scope(|scope| {
             let (one, other) = (session.clone(), session.clone());
             [scope.spawn(|| again(one)), scope.spawn(|| again(other))].map(|thread| thread.join().ok())
@@ -158,11 +159,11 @@ fn the_program_takes_such_a_file_on_demand() -> anyhow::Result<()> {
     for model in &golden.models {
         let program = comet_edge("predict --json --model")?.arg(path(&model.name)).arg(&photo);
         let program = program.env(KERNEL_VARIABLE, "");
-        program.run()?.ends_with(3)?.says(&["carries no seal", "--skip-hash"])?;
-        let answer = program.arg("--skip-hash").run()?.succeeds()?.json()?;
-        let logits = &model.answers[0].logits;
+        program.run()?.ends_with(3)?.says(&["carries no checksum", "--skip-hash"])?;
+        let prediction = program.arg("--skip-hash").run()?.succeeds()?.json()?;
+        let logits = &model.predictions[0].logits;
         let top = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
-        assert_eq!(answer["index"].as_u64().map(|index| index as usize), top, "{}", model.name);
+        assert_eq!(prediction["index"].as_u64().map(|index| index as usize), top, "{}", model.name);
     }
     Ok(())
 }

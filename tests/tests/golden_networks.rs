@@ -21,7 +21,7 @@ use comet_trainer::train::{Completeness, Objective, comet_step};
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::Value;
 
-/// Mask values: they vary by a few hundredths only, so a looser bound would hold nothing.
+/// Mask values: they vary by a few hundredths only, so a looser bound would test nothing.
 const MASK: f64 = 1e-5;
 const LOGITS: f64 = 1e-4;
 const LOSSES: f64 = 1e-4;

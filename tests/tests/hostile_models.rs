@@ -1,4 +1,4 @@
-//! Model files made to do harm. Each carries a checksum that is right: whoever can write a file can compute it.
+//! Model files made to do harm. Each carries a valid checksum: anyone who can write a file can compute one.
 //!
 //! A case is a name, what is changed in the small model, and a word that the refusal must hold.
 
@@ -121,10 +121,10 @@ const GRAPHS: &[Case] = &[
     ("integers for weights", |m| weight(m).data_type = 6, "engine"),
     ("weights of another shape", |m| *weight(m) = floats("weight", &[1, 7, 1, 1], &[0.0; 7]), "engine"),
     ("weights without dimensions", |m| *weight(m) = floats("weight", &[], &[0.0]), "engine"),
-    ("a weight that is no number", |m| set_weight(m, f32::NAN), "'weight' holds a value that is not"),
+    ("a weight that is not a number", |m| set_weight(m, f32::NAN), "'weight' holds a value that is not"),
     ("a weight without end", |m| set_weight(m, f32::NEG_INFINITY), "'weight' holds a value that is not"),
     (
-        "a list of weights with one that is no number",
+        "a list of weights with one that is not a number",
         |m| {
             weight(m).raw_data.clear();
             weight(m).float_data = vec![0.5, f32::NAN, 0.125];
@@ -176,7 +176,7 @@ const GRAPHS: &[Case] = &[
     ("more classes than names", |m| graph(m).output[1] = value("logits", &[1, 3]), "'classes'"),
     ("two nodes in a circle", |m| node_at(m, 0).input[0] = "mask".into(), "engine"),
     ("a node that reads itself", |m| node_at(m, 1).input[0] = "mask".into(), "engine"),
-    ("a value that nobody makes", |m| node_at(m, 1).input[0] = "nowhere".into(), "nowhere"),
+    ("a value that no node makes", |m| node_at(m, 1).input[0] = "nowhere".into(), "nowhere"),
     ("a value that is made twice", |m| node_at(m, 0).output[0] = "mask".into(), "engine"),
     ("a node without inputs", |m| node_at(m, 0).input.clear(), "engine"),
     (
@@ -215,11 +215,11 @@ fn hostile_graphs_are_refused_at_once_by_name() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who asks for map and class never looks at it.
+/// A session that needs map and class only never uses it.
 #[test]
-fn a_detector_that_is_none_is_refused_to_those_who_ask_for_it() -> anyhow::Result<()> {
+fn an_invalid_detector_is_refused_when_it_is_asked_for() -> anyhow::Result<()> {
     let faults: [Case; 3] = [
-        ("nobody makes it", |_| (), "'left_out_logits' does not depend on"),
+        ("no node makes it", |_| (), "'left_out_logits' does not depend on"),
         (
             "it is the predictor",
             |m| graph(m).node.push(node("Identity", &["logits"], "left_out_logits")),
@@ -282,7 +282,7 @@ fn hostile_manifests_are_refused_at_once_by_name() -> anyhow::Result<()> {
     let texts = [
         ("no JSON", "hello".to_owned(), "manifest that cannot be read"),
         ("nothing", String::new(), "manifest that cannot be read"),
-        ("a deviation that is no number", plain.replace("0.25,", "NaN,"), "manifest that cannot be read"),
+        ("a deviation that is not a number", plain.replace("0.25,", "NaN,"), "manifest that cannot be read"),
         ("a deviation without end", plain.replace("0.25,", "1e999,"), "manifest that cannot be read"),
         ("lists in lists", "[".repeat(100_000), "recursion limit"),
         ("100,001 classes", many_classes(100_001), "'classes'"),
@@ -357,8 +357,8 @@ fn a_small_file_cannot_ask_for_much_memory_or_time() -> anyhow::Result<()> {
         change(&mut changed);
         fs::write(&file, with_checksum(&changed, &manifest().to_string()))?;
         let program = comet_edge("predict --threads 1 --model")?.arg(&file).arg(&photo);
-        let answer = program.memory(1024).limit(Duration::from_secs(10)).run();
-        if let Err(fault) = answer.and_then(|answer| answer.ends_with(3)?.says(&["bomb.onnx"])) {
+        let finished = program.memory(1024).limit(Duration::from_secs(10)).run();
+        if let Err(fault) = finished.and_then(|finished| finished.ends_with(3)?.says(&["bomb.onnx"])) {
             faults.push(format!("{name}: {fault:#}"));
         }
     }
@@ -375,9 +375,9 @@ fn overflow(model: &mut ModelProto, output: &str) {
     graph(model).node.push(node("Add", &["scores", "class_bias"], output));
 }
 
-/// The weights are finite here, and the file is accepted: only its answer shows the fault.
+/// The weights are finite here, and the file is accepted: only its prediction shows the fault.
 #[test]
-fn logits_that_are_no_numbers_are_never_a_confident_answer() -> anyhow::Result<()> {
+fn logits_that_are_not_numbers_are_never_a_confident_prediction() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (file, photo) = (folder.path().join("nan.onnx"), folder.path().join("photo.png"));
     image(16, 16, 1).save(&photo)?;
@@ -390,10 +390,10 @@ fn logits_that_are_no_numbers_are_never_a_confident_answer() -> anyhow::Result<(
         let mut changed = model();
         change(&mut changed);
         fs::write(&file, with_checksum(&changed, &manifest().to_string()))?;
-        let answer =
+        let prediction =
             comet_edge("predict --json --model")?.arg(&file).arg(&photo).run()?.succeeds()?.json()?;
-        assert_eq!(answer["flags"][0], "invalid_explanation", "{answer}");
-        assert!(answer["class"].is_null() && answer["probability"].is_null(), "{answer}");
+        assert_eq!(prediction["flags"][0], "invalid_explanation", "{prediction}");
+        assert!(prediction["class"].is_null() && prediction["probability"].is_null(), "{prediction}");
     }
     Ok(())
 }
@@ -409,12 +409,12 @@ fn names_in_a_file_cannot_reach_a_terminal_as_commands() -> anyhow::Result<()> {
     manifest["classes"] = json!(["\u{1b}]0;left\u{7}", "right\u{1b}[8m"]);
     fs::write(&file, with_checksum(&model(), &manifest.to_string()))?;
     for words in ["inspect", "inspect --json", "bench --iterations 1 --model"] {
-        let answer = comet_edge(words)?.arg(&file).run()?.succeeds()?;
-        assert!(!(answer.stdout + &answer.stderr).contains('\u{1b}'), "{words}");
+        let finished = comet_edge(words)?.arg(&file).run()?.succeeds()?;
+        assert!(!(finished.stdout + &finished.stderr).contains('\u{1b}'), "{words}");
     }
     for words in ["predict", "predict --json", "run --source"] {
-        let answer = comet_edge(words)?.arg(&photo).arg("--model").arg(&file).run()?.succeeds()?;
-        assert!(!(answer.stdout + &answer.stderr).contains('\u{1b}'), "{words}");
+        let finished = comet_edge(words)?.arg(&photo).arg("--model").arg(&file).run()?.succeeds()?;
+        assert!(!(finished.stdout + &finished.stderr).contains('\u{1b}'), "{words}");
     }
     Ok(())
 }

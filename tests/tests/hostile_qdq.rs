@@ -134,7 +134,7 @@ fn scales_that_are_not_valid_are_left_to_tract_or_refused() -> anyhow::Result<()
                 );
             };
             named(&what, &proto);
-            // A constant that stands in a node is held to the same rule.
+            // A constant that stands in a node has to keep the same rule.
             let graph = proto.graph.get_or_insert_default();
             let index = graph.initializer.iter().position(|tensor| tensor.name == name).unwrap_or_default();
             let tensor = graph.initializer.remove(index);
@@ -189,7 +189,7 @@ fn a_bias_at_the_edge_of_overflow_is_left_to_tract_and_right() -> anyhow::Result
     Ok(())
 }
 
-/// Two functions in a circle, entered through a second output: a search that goes from reader to maker never ends.
+/// Two functions in a cycle, entered through a second output: a search that goes from reader to maker never ends.
 fn circle_of_two_outputs(graph: &mut GraphProto) -> anyhow::Result<()> {
     let swish = node_named(graph, "depthwise_swish")?.output[0].clone();
     let readers = graph.node.iter_mut().filter(|node| node.input.first() == Some(&swish));

@@ -1,5 +1,5 @@
-//! The integer kernels of every processor and any number of threads give the same answer, bit for bit, and what they
-//! take over means what it meant in tract.
+//! The integer kernels of every processor and any number of threads give the same prediction, bit for bit, and what they
+//! take over computes what tract computes.
 
 use std::path::PathBuf;
 
@@ -50,14 +50,14 @@ fn every_tier_and_any_number_of_threads_give_the_same_bits() -> anyhow::Result<(
         let mut first: Option<Vec<_>> = None;
         for options in combinations() {
             let mut session = Session::with_options(&model, options)?;
-            let mut answers = Vec::new();
+            let mut predictions = Vec::new();
             for image in &images {
-                let answer = session.explain(image)?;
-                assert!(answer.is_valid(), "{name} {options:?}");
-                answers.push((bits(answer.mask.values()), bits(&answer.logits)));
+                let prediction = session.explain(image)?;
+                assert!(prediction.is_valid(), "{name} {options:?}");
+                predictions.push((bits(prediction.mask.values()), bits(&prediction.logits)));
             }
             // Not `assert_eq`: it would print thousands of numbers.
-            assert!(*first.get_or_insert_with(|| answers.clone()) == answers, "{name} {options:?}");
+            assert!(*first.get_or_insert_with(|| predictions.clone()) == predictions, "{name} {options:?}");
         }
     }
     Ok(())
@@ -68,14 +68,16 @@ fn a_session_and_its_clone_give_the_same_bits_again_and_again() -> anyhow::Resul
     let (model, images) = (model("hands")?, images("hands")?);
     let mut session = Session::with_options(&model, Options { threads: 2, kernels: Kernels::Auto })?;
     let mut clone = session.clone();
-    let answer = |index: usize, session: &mut Session| {
-        session.explain(&images[index]).map(|answer| (bits(answer.mask.values()), bits(&answer.logits)))
+    let explain = |index: usize, session: &mut Session| {
+        session
+            .explain(&images[index])
+            .map(|prediction| (bits(prediction.mask.values()), bits(&prediction.logits)))
     };
-    let alone = answer(0, &mut session)?;
+    let alone = explain(0, &mut session)?;
     // What another image left in the memory must not show.
-    answer(1, &mut session)?;
-    answer(2, &mut clone)?;
-    assert!(answer(0, &mut session)? == alone && answer(0, &mut clone)? == alone);
+    explain(1, &mut session)?;
+    explain(2, &mut clone)?;
+    assert!(explain(0, &mut session)? == alone && explain(0, &mut clone)? == alone);
     Ok(())
 }
 
@@ -111,8 +113,8 @@ fn the_predictor_alone_gives_the_same_bits_and_those_of_the_whole_model() -> any
         let mut cases = Vec::new();
         for image in &images {
             let tensor = whole.preprocess().tensor(image);
-            let answer = whole.run(&tensor)?;
-            cases.push((masked(&tensor, answer.mask.values()), answer.logits));
+            let prediction = whole.run(&tensor)?;
+            cases.push((masked(&tensor, prediction.mask.values()), prediction.logits));
         }
         for options in combinations() {
             let predictor = PredictorSession::with_options(&model, options)?;
@@ -162,9 +164,9 @@ fn the_program_says_the_same_with_every_kernel_that_can_be_forced() -> anyhow::R
 fn kernels_that_do_not_exist_are_refused_with_a_list_of_those_that_do() -> anyhow::Result<()> {
     let known: Vec<&str> = Tier::available().map(Tier::name).chain(["tract"]).collect();
     for kernel in ["nonsense", "SCALAR", "neon-sve", " scalar"] {
-        let answer = predict(kernel)?.run()?.ends_with(3)?.says(&[KERNEL_VARIABLE, kernel])?;
-        let answer = answer.says(&known)?;
-        assert!(answer.stdout.is_empty(), "{}", answer.stdout);
+        let finished = predict(kernel)?.run()?.ends_with(3)?.says(&[KERNEL_VARIABLE, kernel])?;
+        let finished = finished.says(&known)?;
+        assert!(finished.stdout.is_empty(), "{}", finished.stdout);
     }
     let absent = Tier::ALL.into_iter().find(|tier| !tier.is_available());
     let absent = absent.map_or("z80", Tier::name);

@@ -122,9 +122,9 @@ fn inspect_shows_the_plan_where_it_is_asked_for() -> anyhow::Result<()> {
 #[test]
 fn inspect_gives_the_plan_as_json() -> anyhow::Result<()> {
     for name in NAMES {
-        let answer = inspect("--plan --json", &format!("{name}.int8.onnx"))?.run()?.succeeds()?;
-        assert_eq!(top_level_keys(&answer.stdout).last().map(String::as_str), Some("plan"), "{name}");
-        let found = answer.json()?;
+        let finished = inspect("--plan --json", &format!("{name}.int8.onnx"))?.run()?.succeeds()?;
+        assert_eq!(top_level_keys(&finished.stdout).last().map(String::as_str), Some("plan"), "{name}");
+        let found = finished.json()?;
         let plan = &found["plan"];
         assert_eq!(plan["regions"], 1, "{name}");
         assert_eq!(plan["kernels"], Tier::detect().name(), "{name}");

@@ -16,21 +16,21 @@ fn predictions_are_never_older_than_two_inferences_and_every_drop_is_counted() -
     // The portable kernels are the slowest: on this model and these frames several of them pass in one inference.
     let words = "run --source synthetic:64x64,400,1 --live --frames 60 --check-every 0 --threads 1 --model";
     let program = comet_edge(words)?.arg(shipped_model("hands.int8.onnx")).env("COMET_EDGE_KERNEL", "scalar");
-    let answer = program.run()?.succeeds()?;
-    let lines = answer.json_lines()?;
+    let finished = program.run()?.succeeds()?;
+    let lines = finished.json_lines()?;
     let (inference, total) = (median(&lines, "inference"), median(&lines, "total"));
     assert!(total <= 2.0 * inference + 2.5, "inference {inference} ms, capture to prediction {total} ms");
     let numbers: Vec<u64> = lines.iter().filter_map(|line| line["frame"].as_u64()).collect();
     assert!(numbers.is_sorted_by(|a, b| a < b) && numbers.len() == 60);
     let count = |word: &str| -> u64 {
-        let before = answer.stderr.split(&format!(" {word}")).next().unwrap_or_default();
+        let before = finished.stderr.split(&format!(" {word}")).next().unwrap_or_default();
         let number = before.rsplit([' ', ',', '\n']).next().unwrap_or_default();
         number.parse().unwrap_or(0)
     };
     let (frames, predicted, dropped) = (count("frames,"), count("predicted"), count("dropped"));
-    assert!(dropped > 0, "{}", answer.stderr);
+    assert!(dropped > 0, "{}", finished.stderr);
     // One more may wait in the slot when the run ends.
-    assert!((predicted + dropped..=predicted + dropped + 1).contains(&frames), "{}", answer.stderr);
+    assert!((predicted + dropped..=predicted + dropped + 1).contains(&frames), "{}", finished.stderr);
     Ok(())
 }
 

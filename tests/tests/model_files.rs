@@ -39,8 +39,8 @@ fn parse_unverified(bytes: &[u8], run: bool, what: &str) -> bool {
         if run {
             let preprocess = &file.manifest().preprocess;
             let (width, height) = (preprocess.width as usize, preprocess.height as usize);
-            let answer = Session::new(&file)?.run(&vec![0.25; 3 * width * height])?;
-            assert_eq!(answer.mask.values().len(), width * height, "{what}");
+            let prediction = Session::new(&file)?.run(&vec![0.25; 3 * width * height])?;
+            assert_eq!(prediction.mask.values().len(), width * height, "{what}");
         }
         Ok(())
     };
@@ -78,7 +78,7 @@ fn every_flipped_bit_is_refused() -> anyhow::Result<()> {
 }
 
 #[test]
-fn without_its_checksum_a_damaged_file_is_an_error_or_still_answers() -> anyhow::Result<()> {
+fn without_its_checksum_a_damaged_file_is_an_error_or_still_gives_a_prediction() -> anyhow::Result<()> {
     let mut bytes = fs::read(shipped_model(SHIPPED))?;
     for length in (1..=100).map(|part| part * bytes.len() / 101) {
         parse_unverified(&bytes[..length], false, &format!("a cut to {length} bytes"));
@@ -96,7 +96,7 @@ fn without_its_checksum_a_damaged_file_is_an_error_or_still_answers() -> anyhow:
 }
 
 #[test]
-fn without_its_checksum_a_damaged_small_file_is_an_error_or_still_answers() {
+fn without_its_checksum_a_damaged_small_file_is_an_error_or_still_gives_a_prediction() {
     let mut bytes = with_checksum(&model(), &manifest().to_string());
     let (mut accepted, mut refused) = (0, 0);
     for bit in random_bits(&bytes, 1_500) {
@@ -136,8 +136,8 @@ fn another_format_version_is_named() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("newer.onnx");
     fs::write(&file, newer)?;
-    let answer = comet_edge("inspect")?.arg(&file).run()?.ends_with(3)?;
-    answer.says(&["newer.onnx", "manifest format 2", "reads format 1", "export the model again"])?;
+    let finished = comet_edge("inspect")?.arg(&file).run()?.ends_with(3)?;
+    finished.says(&["newer.onnx", "manifest format 2", "reads format 1", "export the model again"])?;
     Ok(())
 }
 
@@ -166,10 +166,10 @@ fn a_file_that_is_no_model_is_refused_in_one_plain_sentence() -> anyhow::Result<
     flip(&mut damaged, 4 * shipped.len());
     let files: [(&str, Vec<u8>, &str); 7] = [
         ("empty", Vec::new(), "has 0 bytes"),
-        ("text", b"weights, if you please\n".to_vec(), "is no ONNX file"),
-        ("image", jpeg(&image(32, 32, 1))?, "is no ONNX file"),
-        ("zeros", vec![0; 100_000], "is no ONNX file"),
-        ("toml", fs::read(repository().join("Cargo.toml"))?, "is no ONNX file"),
+        ("text", b"weights, if you please\n".to_vec(), "is not an ONNX file"),
+        ("image", jpeg(&image(32, 32, 1))?, "is not an ONNX file"),
+        ("zeros", vec![0; 100_000], "is not an ONNX file"),
+        ("toml", fs::read(repository().join("Cargo.toml"))?, "is not an ONNX file"),
         ("cut", shipped[..shipped.len() / 2].to_vec(), "cut off"),
         ("damaged", damaged, "does not match its own SHA-256"),
     ];
@@ -179,9 +179,9 @@ fn a_file_that_is_no_model_is_refused_in_one_plain_sentence() -> anyhow::Result<
         for words in
             ["inspect", "predict image.jpg --model", "bench --model", "run --source synthetic --model"]
         {
-            let answer = comet_edge(words)?.arg(&file).run()?.ends_with(3)?.says(&[said, name])?;
-            let errors = answer.stderr.lines().filter(|line| !line.starts_with("hint:")).count();
-            assert!(errors == 1 && answer.stdout.is_empty(), "{name}: {}", answer.stderr);
+            let finished = comet_edge(words)?.arg(&file).run()?.ends_with(3)?.says(&[said, name])?;
+            let errors = finished.stderr.lines().filter(|line| !line.starts_with("hint:")).count();
+            assert!(errors == 1 && finished.stdout.is_empty(), "{name}: {}", finished.stderr);
         }
     }
     comet_edge("inspect no-such.onnx")?.run()?.ends_with(5)?.says(&["no-such.onnx", "cannot be read"])?;

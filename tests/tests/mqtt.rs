@@ -1,4 +1,4 @@
-//! `comet-edge run --mqtt`: what a broker hears, and that no broker holds up a run.
+//! `comet-edge run --mqtt`: what a broker hears, and that no broker delays a run.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -270,7 +270,7 @@ fn a_broker_that_is_lost_is_found_again_and_reported_once() -> anyhow::Result<()
     running.wait_until("a second connection", |_| broker.connections() == 2)?;
     running.wait_until("a result on it", |_| !broker.published("/result").is_empty())?;
     assert_eq!(broker.published("/status").first().map(|status| status.payload.as_str()), Some("online"));
-    assert!(broker.published("/config").is_empty(), "nobody wants sensors");
+    assert!(broker.published("/config").is_empty(), "no sensors were asked for");
     running.signal("TERM")?;
     let ended = running.finish()?.succeeds()?.says(&["trying again", "connected again"])?;
     assert_eq!(ended.stderr.matches("trying again").count(), 1, "{}", ended.stderr);
@@ -286,7 +286,7 @@ fn a_run_that_is_declared_offline_by_another_says_that_it_is_online() -> anyhow:
     running.wait_until("a subscription to its own state", |_| subscribed(&broker))?;
     let online = || broker.published("/status").iter().filter(|status| status.payload == "online").count();
     running.wait_until("its state", |_| online() == 1)?;
-    // The last will of an earlier run of the same name, and a message that is none of its business.
+    // The last will of an earlier run of the same name, and messages that it has to ignore.
     for (topic, payload) in [("site/door/result", "offline"), (topic, "online"), (topic, "offline")] {
         let message = Message { topic: topic.into(), payload: payload.into(), retained: false };
         broker.says.lock().unwrap_or_else(PoisonError::into_inner).push(message);
@@ -296,7 +296,7 @@ fn a_run_that_is_declared_offline_by_another_says_that_it_is_online() -> anyhow:
     running.signal("TERM")?;
     running.finish()?.succeeds()?;
     broker.heard_all();
-    assert_eq!(online(), 2, "its own farewell is not contradicted");
+    assert_eq!(online(), 2, "its own last message is not contradicted");
     Ok(())
 }
 
@@ -325,8 +325,8 @@ fn names_differ_by_source_and_stay_the_same_after_a_restart() -> anyhow::Result<
 }
 
 #[test]
-fn no_broker_holds_up_no_run() -> anyhow::Result<()> {
-    // Nobody listens at a port that was just given back.
+fn a_missing_broker_does_not_delay_a_run() -> anyhow::Result<()> {
+    // No process listens on a port that was just released.
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let ended = run(port)?.words("--frames 5").run()?.succeeds()?.says(&["127.0.0.1", "trying again"])?;
     assert_eq!(ended.json_lines()?.len(), 5);

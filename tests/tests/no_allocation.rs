@@ -33,13 +33,13 @@ fn allocations(file: &str, options: Options) -> anyhow::Result<u64> {
     for tensor in &tensors[..WARM_UP] {
         session.run_into(tensor, &mut mask, &mut logits)?;
     }
-    let mut answered = 0;
+    let mut predicted = 0;
     let counted = measure(|| {
         for tensor in &tensors[WARM_UP..] {
-            answered += usize::from(session.run_into(tensor, &mut mask, &mut logits).is_ok());
+            predicted += usize::from(session.run_into(tensor, &mut mask, &mut logits).is_ok());
         }
     });
-    assert_eq!(answered, FRAMES, "{file} {options:?}");
+    assert_eq!(predicted, FRAMES, "{file} {options:?}");
     assert!(!mask.is_empty() && !logits.is_empty(), "{file} {options:?}");
     Ok(counted.count_total)
 }

@@ -1,5 +1,5 @@
 //! Quantized graphs that are valid and unusual: whatever integer kernels take over must mean what the operators say.
-//! Each is a small change of a file from another quantizer, and is held against tract without our kernels.
+//! Each is a small change of a file from another quantizer, and is compared with tract without our kernels.
 
 use comet_engine::run::{Kernels, Options, PlanReport, Session};
 use comet_onnx::proto::{GraphProto, ModelProto};
@@ -23,7 +23,7 @@ const WHOLE: &str = "one_region";
 const UNQUANTIZED: &str = "no_quantizer_after_conv";
 const SYMMETRIC: &str = "s8_symmetric";
 
-/// How far ours and tract's answers are apart: of the maps, and of the logits in steps.
+/// How far ours and tract's predictions are apart: of the maps, and of the logits in steps.
 fn distance(what: &str, proto: &ModelProto) -> anyhow::Result<(f32, f32, PlanReport)> {
     let golden = golden()?;
     let model = parse(what, proto)?;
@@ -32,7 +32,7 @@ fn distance(what: &str, proto: &ModelProto) -> anyhow::Result<(f32, f32, PlanRep
     let (mut map, mut logits) = (0f32, 0f32);
     for image in &golden.images {
         let (ours, tract) = (ours.explain(image)?, tract.explain(image)?);
-        anyhow::ensure!(ours.is_valid() && tract.is_valid(), "{what}: an answer that is none");
+        anyhow::ensure!(ours.is_valid() && tract.is_valid(), "{what}: a prediction that is not valid");
         map = map.max(mean_difference(ours.mask.values(), tract.mask.values()));
         logits = logits.max(largest_difference(&ours.logits, &tract.logits) / golden.logit_step);
     }
@@ -108,7 +108,7 @@ fn real_bias(graph: &mut GraphProto) -> anyhow::Result<()> {
 /// The quantizer behind the pool gets another scale than the one before it.
 fn pool_with_another_scale(graph: &mut GraphProto) -> anyhow::Result<()> {
     let before = graph.node.iter_mut().find(|node| node.input.first().is_some_and(|name| name == "pool"));
-    let Some(quantize) = before else { anyhow::bail!("nobody reads the pool") };
+    let Some(quantize) = before else { anyhow::bail!("no node reads the pool") };
     let (bytes, scale) = (quantize.output[0].clone(), quantize.input[1].clone());
     quantize.input[1] = "other".into();
     for node in graph.node.iter_mut().filter(|node| node.input.first() == Some(&bytes)) {
@@ -213,9 +213,9 @@ fn resizes_mean_what_they_say() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// A graph that does not look at its image: everything in it is known beforehand.
+/// A graph that does not depend on its image: everything in it is constant.
 #[test]
-fn a_graph_of_constants_answers_as_in_tract() -> anyhow::Result<()> {
+fn a_graph_of_constants_predicts_as_in_tract() -> anyhow::Result<()> {
     let mut proto = proto(WHOLE)?;
     let graph = proto.graph.get_or_insert_default();
     let pixels: Vec<f32> = (0..3 * 32 * 32).map(|pixel| (pixel % 37) as f32 / 20.0 - 1.0).collect();

@@ -41,7 +41,7 @@ fn the_shipped_models_predict_as_their_float_parents_did() -> anyhow::Result<()>
         let found = verify.arg("--calib").arg(&calib).run()?.succeeds()?.json()?;
         assert_eq!(found["pass"], true, "{found}");
         assert!(found["n"].as_u64() >= Some(32), "{name}: {}", found["n"]);
-        // Limits that every model keeps would hold nothing back.
+        // Limits that every model keeps would refuse nothing.
         assert!(found["limits"]["max_mask_mae"].as_f64() <= Some(0.05), "{name}: {}", found["limits"]);
         assert!(found["limits"]["min_agreement"].as_f64() >= Some(90.0), "{name}: {}", found["limits"]);
         assert!(found["limits"]["min_mask_iou_p5"].as_f64() > Some(0.0), "{name}: {}", found["limits"]);

@@ -36,9 +36,9 @@ fn a_sound_model_takes_over_and_a_broken_one_changes_nothing() -> anyhow::Result
         classes(running).last().is_some_and(|n| n == "12")
     })?;
     running.signal("TERM")?;
-    let answer = running.finish()?.succeeds()?;
-    let dropped = answer.stderr.contains("with an invalid explanation");
-    assert!(!dropped, "{}", answer.stderr);
+    let finished = running.finish()?.succeeds()?;
+    let dropped = finished.stderr.contains("with an invalid explanation");
+    assert!(!dropped, "{}", finished.stderr);
     Ok(())
 }
 

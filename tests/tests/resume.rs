@@ -86,8 +86,8 @@ fn a_killed_run_goes_on_to_the_same_curve_and_weights() -> anyhow::Result<()> {
     let mut running = training(tiny_data()?, &run, EPOCHS)?.spawn()?;
     wait_for_epochs(&mut running, &run, 2)?;
     running.kill()?;
-    let answer = running.finish()?;
-    assert_eq!((answer.code, answer.signal), (None, Some(9)), "it was killed: {}", answer.stderr);
+    let finished = running.finish()?;
+    assert_eq!((finished.code, finished.signal), (None, Some(9)), "it was killed: {}", finished.stderr);
 
     let left = Checkpoint::read(&run.join("last.ckpt"))?;
     assert!(left.position.records >= 1, "the checkpoint is whole: {:?}", left.position);
@@ -116,7 +116,7 @@ fn an_interrupted_run_stops_in_order_and_goes_on_to_the_same_curve_and_weights()
 fn a_run_that_is_interrupted_in_its_first_epoch_goes_on_too() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let run = folder.path().join("run");
-    // Zero minutes is for ever; this is over after the first batch.
+    // Zero minutes means no limit; this one is over after the first batch.
     let limited = training(tiny_data()?, &run, EPOCHS)?.words("--max-minutes 0.00001");
     limited.run()?.succeeds()?.says(&["max-minutes is over"])?;
     let left = Checkpoint::read(&run.join("last.ckpt"))?;
@@ -169,8 +169,8 @@ fn other_data_than_those_of_the_run_are_refused() -> anyhow::Result<()> {
         .run()?
         .succeeds()?;
     let program = trainer("train --resume --device cpu --data")?.arg(&data).arg("--out").arg(&run);
-    let answer = program.run()?;
-    assert_ne!(answer.code, Some(0));
-    answer.says(&["not those that the run was started with"])?;
+    let finished = program.run()?;
+    assert_ne!(finished.code, Some(0));
+    finished.says(&["not those that the run was started with"])?;
     Ok(())
 }

@@ -23,7 +23,7 @@ impl Manager {
         Ok(Self { folder, socket, lines: RefCell::default() })
     }
 
-    /// `comet-edge run` that knows the manager and a keep-alive time of one second.
+    /// `comet-edge run` with the manager's socket and a keep-alive time of one second.
     fn run(&self, words: &str) -> anyhow::Result<Program> {
         let program = comet_edge("run --model")?.arg(shipped_model("hands.int8.onnx")).words(words);
         let socket = self.folder.path().join("notify");

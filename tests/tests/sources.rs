@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use comet_tests::fixture::{image, jpeg};
-use comet_tests::program::{Answer, Program, comet_edge};
+use comet_tests::program::{Finished, Program, comet_edge};
 use comet_tests::shipped_model;
 use tempfile::TempDir;
 
@@ -24,14 +24,17 @@ fn run(words: &str) -> anyhow::Result<Program> {
     Ok(program.limit(LIMIT).words(words))
 }
 
-fn frames(answer: &Answer) -> anyhow::Result<Vec<u64>> {
-    Ok(answer.json_lines()?.iter().filter_map(|line| line["frame"].as_u64()).collect())
+fn frames(finished: &Finished) -> anyhow::Result<Vec<u64>> {
+    Ok(finished.json_lines()?.iter().filter_map(|line| line["frame"].as_u64()).collect())
 }
 
-/// An error if a program said the word `secret` anywhere.
-fn kept_the_secret(answer: Answer) -> anyhow::Result<Answer> {
-    anyhow::ensure!(!answer.stdout.contains("secret") && !answer.stderr.contains("secret"), "{answer:?}");
-    Ok(answer)
+/// An error if a program wrote the word `secret` anywhere.
+fn kept_the_secret(finished: Finished) -> anyhow::Result<Finished> {
+    anyhow::ensure!(
+        !finished.stdout.contains("secret") && !finished.stderr.contains("secret"),
+        "{finished:?}"
+    );
+    Ok(finished)
 }
 
 /// A folder with programs that stand in for the real ones.
@@ -98,15 +101,15 @@ fn are_gone_soon(processes: &[String]) -> anyhow::Result<()> {
 /// What a camera does with one connection.
 #[derive(Clone, Debug)]
 enum Visit {
-    /// Answers with this head and body, and hangs up.
-    Answer(&'static str, Vec<u8>),
-    /// Sends so many parts, and hangs up.
+    /// Responds with this head and body, and closes the connection.
+    Respond(&'static str, Vec<u8>),
+    /// Sends so many parts, and closes the connection.
     Parts(usize),
     /// Sends a head and then nothing.
     Silence,
 }
 
-/// A camera in the network, for so many connections; its thread gives the requests back.
+/// A camera in the network, for so many connections; its thread returns the requests.
 fn camera(visits: Vec<Visit>) -> anyhow::Result<(String, JoinHandle<anyhow::Result<String>>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let host = listener.local_addr()?.to_string();
@@ -115,7 +118,7 @@ fn camera(visits: Vec<Visit>) -> anyhow::Result<(String, JoinHandle<anyhow::Resu
         for visit in visits {
             let (stream, _) = listener.accept()?;
             requests.push_str(&head_of(&stream)?);
-            // A program that has enough hangs up, which is no fault.
+            // A program that has read enough closes the connection, which is not a fault.
             let _ = receive(stream, &visit);
         }
         Ok(requests)
@@ -138,7 +141,7 @@ fn head_of(stream: &TcpStream) -> anyhow::Result<String> {
 
 fn receive(mut stream: TcpStream, visit: &Visit) -> anyhow::Result<()> {
     match visit {
-        Visit::Answer(head, body) => {
+        Visit::Respond(head, body) => {
             write!(stream, "HTTP/1.1 {head}\r\nConnection: close\r\n\r\n")?;
             stream.write_all(body)?;
         }
@@ -154,7 +157,7 @@ fn receive(mut stream: TcpStream, visit: &Visit) -> anyhow::Result<()> {
         }
         Visit::Silence => {
             write!(stream, "HTTP/1.1 {MULTIPART}\r\n\r\n")?;
-            // Until the other side hangs up.
+            // Until the other side closes the connection.
             head_of(&stream)?;
         }
     }
@@ -185,13 +188,13 @@ fn a_video_that_cannot_be_decoded_is_reported_with_what_ffmpeg_said() -> anyhow:
     let programs = Programs::new()?;
     let video = programs.path("clip.avi");
     fs::write(&video, "no video")?;
-    let run = || -> anyhow::Result<Answer> { programs.only(run("--source")?.arg(&video)).run() };
+    let run = || -> anyhow::Result<Finished> { programs.only(run("--source")?.arg(&video)).run() };
     run()?.ends_with(4)?.says(&["clip.avi", "ffmpeg is not installed", "apt install ffmpeg"])?;
     programs.script("ffmpeg", "echo 'moov atom not found' >&2; exit 183")?;
     run()?.ends_with(4)?.says(&["exit status: 183", "moov atom not found"])?;
     programs.script("ffmpeg", "/bin/cat \"$clips/clip.y4m\"; echo 'cut off' >&2; exit 1")?;
-    let answer = run()?.succeeds()?.says(&["cut off", "3 predicted", "1 corrupt"])?;
-    assert_eq!(frames(&answer)?, [0, 1, 2]);
+    let finished = run()?.succeeds()?.says(&["cut off", "3 predicted", "1 corrupt"])?;
+    assert_eq!(frames(&finished)?, [0, 1, 2]);
     Ok(())
 }
 
@@ -200,8 +203,8 @@ fn a_csi_camera_is_read_by_the_makers_program() -> anyhow::Result<()> {
     let programs = Programs::new()?;
     programs.script("rpicam-vid", "while :; do cat \"$clips/clip.mjpeg\"; sleep 0.05; done")?;
     let words = "--source csi://1 --width 320 --height 240 --fps 15 --frames 3";
-    let answer = programs.first(run(words)?).run()?.succeeds()?;
-    assert!(answer.json_lines()?.iter().all(|line| line["source"] == "csi1"), "{}", answer.stdout);
+    let finished = programs.first(run(words)?).run()?.succeeds()?;
+    assert!(finished.json_lines()?.iter().all(|line| line["source"] == "csi1"), "{}", finished.stdout);
     let expected = "-t 0 -n --camera 1 --codec mjpeg --width 320 --height 240 --framerate 15 -o -";
     assert_eq!(programs.arguments("rpicam-vid")?.split_whitespace().collect::<Vec<_>>().join(" "), expected);
     programs.script("rpicam-vid", "echo 'no cameras available' >&2; exit 255")?;
@@ -240,9 +243,9 @@ fn a_command_is_run_without_a_shell_and_started_again_when_it_ends() -> anyhow::
     let programs = Programs::new()?;
     programs.script("once", "cat \"$clips/clip.mjpeg\"; sleep 0.3")?;
     let program = programs.first(run("--frames 3 --source")?.arg("exec:once 'a b' $HOME --key=secret"));
-    let answer = kept_the_secret(program.run()?.succeeds()?)?;
-    let answer = answer.says(&["exec:once disconnected (once ended)", "gives frames again"])?;
-    assert!(frames(&answer)?.is_sorted_by(|one, next| one < next), "{}", answer.stdout);
+    let finished = kept_the_secret(program.run()?.succeeds()?)?;
+    let finished = finished.says(&["exec:once disconnected (once ended)", "gives frames again"])?;
+    assert!(frames(&finished)?.is_sorted_by(|one, next| one < next), "{}", finished.stdout);
     assert_eq!(programs.arguments("once")?, "a b\n$HOME\n--key=secret\n");
 
     let missing = run("--source")?.arg("exec:no-such-program secret").run()?.ends_with(4)?;
@@ -257,18 +260,18 @@ fn a_command_is_run_without_a_shell_and_started_again_when_it_ends() -> anyhow::
 fn no_password_of_an_rtsp_camera_is_shown() -> anyhow::Result<()> {
     let programs = Programs::new()?;
     let address = "rtsp://user:secret@camera.invalid/1?token=secret";
-    let camera = |words: &str| -> anyhow::Result<Answer> {
+    let camera = |words: &str| -> anyhow::Result<Finished> {
         programs.first(run(words)?.arg("--source").arg(address)).run()
     };
     programs.script("ffmpeg", "cat \"$clips/clip.y4m\"; sleep 1")?;
-    let answer = kept_the_secret(camera("--frames 1")?.succeeds()?)?;
-    assert_eq!(answer.json()?["source"], "rtsp://user:***@camera.invalid/1?***");
+    let finished = kept_the_secret(camera("--frames 1")?.succeeds()?)?;
+    assert_eq!(finished.json()?["source"], "rtsp://user:***@camera.invalid/1?***");
     let arguments = programs.arguments("ffmpeg")?;
     assert!(arguments.contains(&format!("-rtsp_transport\ntcp\n-i\n{address}\n")), "{arguments}");
 
     programs.script("ffmpeg", "echo \"[rtsp] $*: 401 Unauthorized\" >&2; exit 1")?;
-    let answer = kept_the_secret(camera("--no-reconnect")?.ends_with(4)?)?;
-    answer.says(&["rtsp://user:***@camera.invalid/1", "401 Unauthorized", "is lost"])?;
+    let finished = kept_the_secret(camera("--no-reconnect")?.ends_with(4)?)?;
+    finished.says(&["rtsp://user:***@camera.invalid/1", "401 Unauthorized", "is lost"])?;
     let https = run("--source https://user:secret@camera.invalid/")?.run()?;
     kept_the_secret(https.ends_with(2)?)?.says(&["exec:ffmpeg", "valid sources: "])?;
     Ok(())
@@ -276,14 +279,14 @@ fn no_password_of_an_rtsp_camera_is_shown() -> anyhow::Result<()> {
 
 #[test]
 fn a_camera_in_the_network_that_disconnects_comes_back() -> anyhow::Result<()> {
-    let challenge = || Visit::Answer("401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"camera\"", vec![]);
+    let challenge = || Visit::Respond("401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"camera\"", vec![]);
     let visits = [3, 0, 200].into_iter().flat_map(|parts| [challenge(), Visit::Parts(parts)]);
     let (host, requests) = camera(visits.collect())?;
     let program = run("--frames 8 --source")?.arg(format!("http://user:secret@{host}/live"));
-    let answer = kept_the_secret(program.run()?.succeeds()?)?;
+    let finished = kept_the_secret(program.run()?.succeeds()?)?;
     let said = ["(the server ended the stream)", "gives frames again", "1 times opened again"];
-    let answer = answer.says(&said)?;
-    assert!(frames(&answer)?.is_sorted_by(|one, next| one < next), "{}", answer.stdout);
+    let finished = finished.says(&said)?;
+    assert!(frames(&finished)?.is_sorted_by(|one, next| one < next), "{}", finished.stdout);
     let requests = requests.join().map_err(|_| anyhow::anyhow!("the camera panicked"))??;
     assert_eq!(requests.matches("GET /live HTTP/1.1\n").count(), 6, "{requests}");
     // "user:secret" in Base64.
@@ -297,7 +300,7 @@ fn a_camera_in_the_network_that_disconnects_comes_back() -> anyhow::Result<()> {
 
 #[test]
 fn a_server_without_a_stream_is_reported_with_its_response() -> anyhow::Result<()> {
-    let page = |head| Visit::Answer(head, b"<html>".to_vec());
+    let page = |head| Visit::Respond(head, b"<html>".to_vec());
     for (head, said) in [
         ("404 Not Found", "404 Not Found"),
         ("401 Unauthorized", "refuses the user or the password"),
@@ -308,10 +311,10 @@ fn a_server_without_a_stream_is_reported_with_its_response() -> anyhow::Result<(
         let program = run("--source")?.arg(format!("http://user:secret@{host}/live"));
         kept_the_secret(program.run()?.ends_with(4)?)?.says(&[host.as_str(), "cannot be opened", said])?;
     }
-    let snapshot = Visit::Answer("200 OK\r\nContent-Type: image/jpeg", jpeg(&image(64, 48, 1))?);
+    let snapshot = Visit::Respond("200 OK\r\nContent-Type: image/jpeg", jpeg(&image(64, 48, 1))?);
     let (host, _requests) = camera(vec![snapshot])?;
-    let answer = run("--source")?.arg(format!("http://{host}/snapshot.jpg")).run()?.succeeds()?;
-    assert_eq!(frames(&answer)?, [0]);
+    let finished = run("--source")?.arg(format!("http://{host}/snapshot.jpg")).run()?.succeeds()?;
+    assert_eq!(frames(&finished)?, [0]);
     Ok(())
 }
 
@@ -339,8 +342,8 @@ fn a_real_video_is_decoded_where_ffmpeg_is_installed() -> anyhow::Result<()> {
         eprintln!("not tried: ffmpeg is not installed");
         return Ok(());
     };
-    let answer = run("--source")?.arg(&video).run()?.succeeds()?;
-    assert_eq!(frames(&answer)?, [0, 1, 2, 3, 4]);
+    let finished = run("--source")?.arg(&video).run()?.succeeds()?;
+    assert_eq!(frames(&finished)?, [0, 1, 2, 3, 4]);
     Ok(())
 }
 

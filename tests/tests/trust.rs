@@ -3,7 +3,7 @@
 use std::fs;
 
 use comet_onnx::proto::ModelProto;
-use comet_tests::program::{Answer, Program, comet_edge};
+use comet_tests::program::{Finished, Program, comet_edge};
 use comet_tests::small_model::{floats, manifest, model, with_checksum};
 use comet_tests::{repository, shipped_model};
 use serde_json::Value;
@@ -19,8 +19,8 @@ fn lines(program: &Program) -> anyhow::Result<Vec<Value>> {
     program.run()?.succeeds()?.json_lines()
 }
 
-/// Answers of a model that was changed by `change`, with a checksum that is right, as whoever writes files can make it.
-fn answer_of(change: impl FnOnce(&mut ModelProto)) -> anyhow::Result<Answer> {
+/// The output of a run on a model that was changed by `change` and has a valid checksum, as anyone can compute it.
+fn output_of(change: impl FnOnce(&mut ModelProto)) -> anyhow::Result<Finished> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("changed.onnx");
     let mut model = model();
@@ -110,8 +110,8 @@ fn smoothed_predictions_are_marked_and_begin_with_the_first_frames_own() -> anyh
 #[test]
 fn maps_that_show_nothing_or_everything_are_flagged_and_still_have_a_class() -> anyhow::Result<()> {
     for (bias, flag) in [(-40.0, "empty_map"), (40.0, "full_map")] {
-        let answer = answer_of(|model| set(model, "bias", &[bias]))?;
-        for line in answer.json_lines()? {
+        let finished = output_of(|model| set(model, "bias", &[bias]))?;
+        for line in finished.json_lines()? {
             assert!(line["flags"].as_array().is_some_and(|flags| flags.contains(&flag.into())), "{line}");
             assert!(line["class"].is_string());
         }
@@ -123,15 +123,15 @@ fn maps_that_show_nothing_or_everything_are_flagged_and_still_have_a_class() -> 
 fn values_that_are_not_finite_never_become_a_confident_label() -> anyhow::Result<()> {
     // Finite weights whose sum is not: a file with NaN in it is refused before it runs. One of the two classes overflows,
     // whichever way the mean colour points.
-    let answer = answer_of(|model| {
+    let finished = output_of(|model| {
         set(model, "class_weight", &[3e38, 3e38, 3e38, -3e38, -3e38, -3e38]);
         set(model, "class_bias", &[f32::MAX; 2]);
     })?;
-    for line in answer.json_lines()? {
+    for line in finished.json_lines()? {
         assert_eq!(line["flags"][0], "invalid_explanation", "{line}");
         assert!(line["class"].is_null() && line.get("checks").is_none());
     }
-    answer.says(&["with an invalid explanation"])?;
+    finished.says(&["with an invalid explanation"])?;
     Ok(())
 }
 
@@ -145,11 +145,11 @@ fn checks_that_fail_again_and_again_raise_one_alarm() -> anyhow::Result<()> {
     set(&mut model, "class_bias", &[0.0, 5.0]);
     fs::write(&file, with_checksum(&model, &manifest().to_string()))?;
     let program = comet_edge("run --source synthetic:64x64,0,1,40 --check-every 1 --model")?.arg(&file);
-    let answer =
+    let finished =
         program.run()?.succeeds()?.says(&["alarm: the class is recognised in what the map leaves out"])?;
-    assert_eq!(answer.stderr.matches("alarm: the class is recognised").count(), 1, "{}", answer.stderr);
+    assert_eq!(finished.stderr.matches("alarm: the class is recognised").count(), 1, "{}", finished.stderr);
     let flagged =
         |line: &Value| line["flags"].as_array().is_some_and(|flags| flags.contains(&"incomplete".into()));
-    assert!(answer.json_lines()?.iter().all(flagged));
+    assert!(finished.json_lines()?.iter().all(flagged));
     Ok(())
 }

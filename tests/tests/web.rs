@@ -330,7 +330,7 @@ fn headers_that_are_slow_or_endless_cost_their_own_connection_only() -> anyhow::
 
     let mut long = page.connect()?;
     let endless = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "a".repeat(1 << 20));
-    // The server may hang up while this is written, and its reply can get lost with the connection.
+    // The server may close the connection while this is written, and its reply can get lost with the connection.
     let _ = long.write_all(endless.as_bytes());
     let mut reply = Vec::new();
     let _read = long.read_to_end(&mut reply);
@@ -445,7 +445,7 @@ fn a_run_with_open_streams_ends_at_once() -> anyhow::Result<()> {
 }
 
 /// Two hundred clients, half of which never read: memory stays bounded, and the run goes on. What they cost the network
-/// is printed (with `COMET_EDGE_LONG_TESTS=1` over 20 s), for whoever has an idle machine.
+/// is printed (with `COMET_EDGE_LONG_TESTS=1` over 20 s), to be read on an idle machine.
 #[test]
 fn two_hundred_clients_cost_no_memory_and_the_run_goes_on() -> anyhow::Result<()> {
     // One core for the network; the other is for the page and for the clients, which run here too.

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Holds a board's answers against this machine's answers about the same frames.
+"""Compares a board's predictions with this machine's predictions for the same frames.
 
     compare.py COUNT BOARD HOST
 
-BOARD and HOST are folders with answers.jsonl (of `comet-edge run --dump-input`) and inputs.sha256. Both must have COUNT
-answers with a class and a map. Classes, scores and statistics of the maps are compared as they are printed; the model's
-inputs are compared too, so that a difference can be told from one in front of the network.
+BOARD and HOST are folders with predictions.jsonl (of `comet-edge run --dump-input`) and inputs.sha256. Both must have
+COUNT predictions with a class and a map. Classes, scores and statistics of the maps are compared as they are printed;
+the model's inputs are compared too, so that a difference of the network can be distinguished from one in preprocessing.
 """
 
 import json
@@ -20,15 +20,15 @@ def frame(name):
     return Path(name).name.removesuffix(".input.f32").removesuffix(".frame")
 
 
-def answers(folder, count):
-    """The answers by frame, with numbers as they are printed."""
-    lines = Path(folder, "answers.jsonl").read_text().splitlines()
+def predictions(folder, count):
+    """The predictions by frame, with numbers as they are printed."""
+    lines = Path(folder, "predictions.jsonl").read_text().splitlines()
     records = [json.loads(line, parse_float=str, parse_int=str) for line in lines]
     if len(records) != count:
-        sys.exit(f"{folder}: {len(records)} answers instead of {count}")
+        sys.exit(f"{folder}: {len(records)} predictions instead of {count}")
     for record in records:
         if not record.get("class") or not all(key in record.get("mask", {}) for key in ("mean", "area", "entropy")):
-            sys.exit(f"{folder}: an answer without class or map: {record}")
+            sys.exit(f"{folder}: a prediction without class or map: {record}")
     return {frame(record["input_file"]): record for record in records}
 
 
@@ -56,11 +56,11 @@ def largest_difference(left, right):
 
 
 def main():
-    """Tells every kind of difference; exit code 1 if there is one."""
+    """Prints every kind of difference; exit code 1 if there is one."""
     count, board_folder, host_folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-    board, host = answers(board_folder, count), answers(host_folder, count)
+    board, host = predictions(board_folder, count), predictions(host_folder, count)
     if board.keys() != host.keys():
-        sys.exit(f"different frames were answered: {sorted(board.keys() ^ host.keys())}")
+        sys.exit(f"different frames were predicted: {sorted(board.keys() ^ host.keys())}")
     board_inputs, host_inputs = inputs(board_folder), inputs(host_folder)
     other_inputs = [name for name in sorted(board) if board_inputs.get(name) != host_inputs.get(name)]
     failed = bool(other_inputs)

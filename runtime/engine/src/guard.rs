@@ -1,8 +1,8 @@
-//! Panics of libraries, caught without a word on stderr.
+//! Panics of libraries, caught without a message on stderr.
 //!
-//! To whoever runs a hostile file, a panic of the engine is an error with the file's name. The hook's own
-//! message and backtrace beside it look like a fault of the program; that is why a library touches the hook.
-//! It stays silent for the guarded work alone: a panic anywhere else is told as before, and so is one on
+//! To the user, a panic of the engine on a hostile file is an error with the file's name. The hook's own
+//! message and backtrace beside it look like a fault of the program; that is why a library changes the hook.
+//! It stays silent for the guarded work alone: a panic anywhere else is reported as before, and so is one on
 //! another thread, those of tract's executor among them.
 
 use std::cell::Cell;
@@ -28,7 +28,7 @@ pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
 
 /// Lets the hook of the program, whichever it is, be called outside of [`guarded`] only.
 ///
-/// A hook that the program sets later takes this one's place, and then tells the engine's panics, too.
+/// A hook that the program sets later takes this one's place, and then reports the engine's panics, too.
 fn wrap_hook() {
     let previous = take_hook();
     set_hook(Box::new(move |info| {
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_gives_nothing_and_the_thread_speaks_again() {
+    fn a_panic_gives_none_and_the_thread_reports_again() {
         let outcome: Option<u8> = guarded(|| panic!("hostile"));
         assert_eq!(outcome, None);
         assert!(!SILENT.get());

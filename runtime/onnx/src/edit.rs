@@ -103,7 +103,7 @@ impl GraphEditor {
         Some(TensorValues { dims, values })
     }
 
-    /// Name of a constant with a value that is no finite number.
+    /// Name of a constant with a value that is not finite.
     pub fn first_not_finite(&self) -> Option<String> {
         let mut constants = self.constants.iter();
         constants.find(|(_, tensor)| !tensor::is_finite(tensor)).map(|(name, _)| name.clone())

@@ -1,4 +1,4 @@
-//! The types of the ONNX file format, as tract defines them, for whoever reads or writes model files.
+//! The types of the ONNX file format, as tract defines them, for programs that read or write model files.
 
 pub use prost::Message;
 pub use tract_onnx::pb::{

@@ -94,7 +94,7 @@ enum State {
 }
 
 impl Requests {
-    /// Adds a request; `true` if the caller is to start serving it, `false` if whoever serves one will.
+    /// Adds a request; `true` if the caller is to start serving it, `false` if the thread that serves one will.
     fn ask(&self) -> bool {
         let mut state = self.lock();
         let is_idle = *state == State::Idle;
@@ -110,7 +110,7 @@ impl Requests {
         again
     }
 
-    /// Nobody can serve the requests.
+    /// Drops the requests when no thread can serve them.
     fn drop_all(&self) {
         *self.lock() = State::Idle;
     }

@@ -153,7 +153,7 @@ fn open_mqtt(
     Ok(Box::new(crate::sink::MqttSink::start(options, Arc::clone(&control.monitor))?))
 }
 
-/// What tells a source from others of the same short name, on this machine. No credentials are in it.
+/// What distinguishes a source from others of the same short name, on this machine. No credentials are in it.
 #[cfg(feature = "mqtt")]
 fn identity(spec: &SourceSpec) -> String {
     match spec {

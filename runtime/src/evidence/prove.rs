@@ -39,7 +39,7 @@ pub struct Proof {
 /// multiplied, the outputs of a network are given a tolerance of 0.001.
 ///
 /// # Errors
-/// The model cannot be prepared or run. A bundle that does not fit the model is no error: it is not proven.
+/// The model cannot be prepared or run. A bundle that does not fit the model is not an error: it is not proven.
 pub fn prove(bundle: &Bundle, model: &ModelFile, forced: Kernels) -> Result<Proof, ModelError> {
     let manifest = model.manifest();
     let kernels = kernels(bundle);

@@ -167,7 +167,7 @@ mod tests {
         let written: Vec<u8> = [1.0f32, 2.0].iter().flat_map(|number| number.to_le_bytes()).collect();
         fs::write(&path, &written).unwrap();
         let files = Files::read(folder.path(), &[(sha256_hex(&written), LOGITS.to_owned())]).unwrap();
-        // Whoever changes the file between hashing and decoding changes nothing.
+        // A change of the file between hashing and decoding has no effect.
         fs::write(&path, [0; 8]).unwrap();
         assert!(files.altered.is_empty());
         assert_eq!(files.decode(LOGITS, numbers).unwrap(), [1.0, 2.0]);

@@ -71,7 +71,7 @@ fn write_files(draft: &Path, exhibit: &Exhibit<'_>, model: &ModelState, time: &s
         sums.push_str(&format!("{}  {name}\n", sha256_hex(contents)));
     }
     write_synced(&draft.join(SUMS), sums.as_bytes())?;
-    // Nobody knows the draft before it is renamed, so its names are brought to the disk once, for all files.
+    // The draft is unknown to readers before it is renamed, so its names are synced once, for all files.
     sync_folder(draft)
 }
 

@@ -1,11 +1,11 @@
-//! Whether a run does its work: what `/healthz` answers.
+//! Whether a run does its work: what `/healthz` responds with.
 
 use serde::Serialize;
 
 use super::snapshot::Snapshot;
 
 /// Without a signal the run counts as healthy for this long after its last prediction, in seconds: a source that
-/// reconnects in time was no outage.
+/// reconnects in time is not an outage.
 const FRESH_S: f64 = 10.0;
 /// How long the first prediction may take, in seconds: nothing is known about the machine yet.
 const FIRST_S: f64 = 60.0;
@@ -22,7 +22,8 @@ pub struct Health {
     /// Whether the source gives frames.
     pub signal: bool,
     /// Seconds since the last prediction.
-    pub last_answer_s: Option<f64>,
+    #[serde(rename = "last_answer_s")]
+    pub last_prediction_s: Option<f64>,
     /// What is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
@@ -39,9 +40,9 @@ pub(super) fn limit_s(p95_ms: f64, predictions: u64) -> f64 {
 impl Snapshot {
     /// Whether the run does its work: no prediction hangs, and the source gives frames or gave one a moment ago.
     pub fn health(&self) -> Health {
-        let last_answer_s = self.last.as_ref().map(|last| last.age_s);
+        let last_prediction_s = self.last.as_ref().map(|last| last.age_s);
         let signal = self.source.signal;
-        let recent = last_answer_s.is_some_and(|age| age <= FRESH_S);
+        let recent = last_prediction_s.is_some_and(|age| age <= FRESH_S);
         let fault = match self.prediction.running_s {
             Some(running) if running > self.prediction.limit_s => {
                 let limit = self.prediction.limit_s;
@@ -50,7 +51,7 @@ impl Snapshot {
             _ if signal || recent => None,
             _ => Some(self.source.fault.clone().unwrap_or_else(|| "no frames come".into())),
         };
-        Health { ok: fault.is_none(), signal, last_answer_s, fault }
+        Health { ok: fault.is_none(), signal, last_prediction_s, fault }
     }
 }
 

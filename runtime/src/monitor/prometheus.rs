@@ -75,9 +75,9 @@ fn source_and_frames(page: &mut Page, snapshot: &Snapshot) {
 
 fn times(page: &mut Page, snapshot: &Snapshot) {
     page.gauge("answers_per_second", "Predictions a second, over the last seconds.", snapshot.fps);
-    let answered = snapshot.counts.inferred;
-    page.summary("inference_seconds", "Time in the network.", &snapshot.inference_ms, answered);
-    page.summary("latency_seconds", "Time from capture to prediction.", &snapshot.latency_ms, answered);
+    let predicted = snapshot.counts.inferred;
+    page.summary("inference_seconds", "Time in the network.", &snapshot.inference_ms, predicted);
+    page.summary("latency_seconds", "Time from capture to prediction.", &snapshot.latency_ms, predicted);
     let running = snapshot.prediction.running_s.unwrap_or(0.0);
     page.gauge(
         "prediction_running_seconds",

@@ -1,4 +1,4 @@
-//! What a run can be told from outside, before it begins and while it goes on.
+//! Control of a run from outside, before it begins and while it goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -1,4 +1,4 @@
-//! Averages over time: a hand-held camera shakes, and a class that flickers helps nobody.
+//! Averages over time: a hand-held camera shakes, and a class that flickers is of no use.
 
 use comet_engine::image::Mask;
 use comet_engine::prediction::Explanation;

@@ -18,7 +18,7 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    /// Starts the clock; without a duration there is none.
+    /// Starts the clock; without a duration it never ends the run.
     pub(super) fn start(duration: Option<Duration>, stop: &Arc<AtomicBool>) -> io::Result<Self> {
         // A time beyond the clock's range never comes.
         let Some(end) = duration.and_then(|duration| Instant::now().checked_add(duration)) else {

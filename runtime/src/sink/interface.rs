@@ -20,7 +20,7 @@ impl SinkError {
         Self { name: name.into(), fault }
     }
 
-    /// Whether the reader of a pipe has gone away: it has read enough, so that is no failure.
+    /// Whether the reader of a pipe has gone away: it has read enough, so that is not a failure.
     pub fn is_broken_pipe(&self) -> bool {
         self.fault.kind() == std::io::ErrorKind::BrokenPipe
     }

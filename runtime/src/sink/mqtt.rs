@@ -4,8 +4,9 @@
 //! What the broker does not take in time is dropped: an old result is worth nothing.
 //!
 //! Topics, below `<prefix>/<camera>`: `status` (`online` or `offline`, retained, also the last will), `result` (a
-//! record without the scores of all classes), `trust` and `health` (every ten seconds). Whoever publishes `offline` in
-//! place of this run, such as the broker about an earlier run of the same name, is contradicted with `online`.
+//! record without the scores of all classes), `trust` and `health` (every ten seconds). An `offline` that is
+//! published in place of this run, such as by the broker about an earlier run of the same name, is contradicted with
+//! `online`.
 
 mod address;
 mod link;

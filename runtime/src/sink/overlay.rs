@@ -45,7 +45,7 @@ pub(super) fn drawn(result: &FrameResult, style: &OverlayStyle) -> RgbImage {
     drawn
 }
 
-/// Class and probability, or why there is none.
+/// Class and probability, or why they are missing.
 pub(super) fn caption(result: &FrameResult) -> String {
     match (&result.record.class, result.record.probability) {
         (Some(class), Some(probability)) => format!("{} {:.0} %", printable(class), 100.0 * probability),

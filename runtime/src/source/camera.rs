@@ -1,6 +1,6 @@
 //! A USB camera: captured on a thread of its own, watched, and opened again when it disconnects.
 //!
-//! The driver can hold a thread for ever, so nobody waits for that thread without a time limit.
+//! The driver can hold a thread for ever, so every wait for that thread has a time limit.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -203,7 +203,7 @@ pub fn camera_formats(index: u32) -> Result<Vec<String>, SourceError> {
     let ask = move || {
         let formats = guarded(|| negotiate::list(index));
         let formats = formats.unwrap_or_else(|| Err("the camera library panicked".into()));
-        // Whoever asked may no longer be waiting.
+        // The caller may no longer be waiting.
         let _ = sender.send(formats);
     };
     let thread = Builder::new().name(format!("formats{index}")).spawn(ask);

@@ -18,7 +18,7 @@ use super::raw::{Layout, RawImage, ValueRange};
 /// How many buffers the driver is asked for; it may give another number.
 const BUFFERS: u32 = 4;
 const MOST_BUFFERS: usize = 32;
-/// How long one call waits; whoever calls looks in between at whether to go on.
+/// How long one call waits; between calls the caller checks whether to go on.
 const WAIT: Duration = Duration::from_millis(100);
 /// Linux's `POLLIN`.
 const READABLE: i16 = 1;

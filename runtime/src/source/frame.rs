@@ -33,7 +33,7 @@ pub enum Pixels {
 }
 
 impl fmt::Debug for Pixels {
-    /// Sizes only: nobody reads a million pixels in a log.
+    /// Sizes only: a log is no place for a million pixels.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Encoded(bytes) => write!(f, "Encoded({} bytes)", bytes.len()),

@@ -20,8 +20,8 @@ use super::stream::StreamSource;
 use crate::deadline::Deadline;
 
 /// How long each step may take until the response begins.
-const ANSWERING: Duration = Duration::from_secs(5);
-/// When a connection that nobody waits for any more ends by itself.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// When a connection that is no longer read ends by itself.
 const SILENCE: Duration = Duration::from_secs(10);
 const MOST_REDIRECTS: u32 = 3;
 
@@ -57,10 +57,10 @@ fn agent() -> Agent {
         // Cameras are in the local network.
         .proxy(None)
         .user_agent(concat!("comet-edge/", env!("CARGO_PKG_VERSION")))
-        .timeout_resolve(Some(ANSWERING))
-        .timeout_connect(Some(ANSWERING))
-        .timeout_send_request(Some(ANSWERING))
-        .timeout_recv_response(Some(ANSWERING))
+        .timeout_resolve(Some(RESPONSE_TIMEOUT))
+        .timeout_connect(Some(RESPONSE_TIMEOUT))
+        .timeout_send_request(Some(RESPONSE_TIMEOUT))
+        .timeout_recv_response(Some(RESPONSE_TIMEOUT))
         .timeout_per_read(Some(SILENCE))
         .build();
     Agent::new_with_config(config)

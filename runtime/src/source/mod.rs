@@ -1,7 +1,7 @@
 //! Where frames come from: cameras, files, programs, the network, standard input, and a drawn scene.
 //!
 //! Everything behind one trait, [`Source`]; [`SourceSpec`] turns what a user types into one. A frame keeps
-//! its pixels as they arrived and is decoded only if somebody asks: most camera frames are never shown to
+//! its pixels as they arrived and is decoded only when it is needed: most camera frames are never shown to
 //! the model.
 
 mod address;

@@ -5,7 +5,7 @@
 //! in H264. There the choice is made from the device's own list, through v4l, the crate below nokhwa.
 //!
 //! Frames are not read through nokhwa: it waits for ever for one that does not come, gives such a waiting
-//! handle to whoever opens the camera next, and does not say how many bytes of a buffer are new.
+//! handle to the next caller that opens the camera, and does not say how many bytes of a buffer are new.
 
 use std::fmt;
 use std::io;

@@ -78,12 +78,12 @@ impl Program {
         Some(format!("{} ended with {status}{colon}{words}", self.name))
     }
 
-    /// Ends the whole group. The program is reaped last: until then nobody else can get the group's number.
+    /// Ends the whole group. The program is reaped last: until then no other program can get the group's number.
     fn end(&mut self) -> Option<ExitStatus> {
         if !std::mem::replace(&mut self.is_over, true) {
             let group = Pid::from_child(&self.child);
             if !self.has_ended_within(Duration::ZERO) {
-                // This fails only if nobody is there any more, as below.
+                // This fails only if the whole group has ended, as below.
                 let _ = kill_process_group(group, Signal::TERM);
                 self.has_ended_within(GRACE);
             }

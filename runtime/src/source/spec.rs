@@ -69,8 +69,8 @@ impl FromStr for SourceSpec {
                 Err(_) => unknown("a CSI camera has a number: csi://0"),
             };
         }
-        // What is wrong with these is reported when they are opened, without their secrets: whoever parses
-        // arguments repeats a refused one word by word.
+        // What is wrong with these is reported when they are opened, without their secrets: a parser
+        // of arguments repeats a refused one word by word.
         if let Some(command) = text.strip_prefix("exec:") {
             return Ok(Self::Command(TypedCommand::new(command)));
         }

@@ -220,7 +220,7 @@ mod tests {
         let mut scripts = VecDeque::from(scripts);
         let open = move |_: &Deadline| -> Opened {
             let script = scripts.pop_front().ok_or_else(|| {
-                SourceError::new("camera", SourceErrorKind::NotOpened("nobody is there".into()))
+                SourceError::new("camera", SourceErrorKind::NotOpened("no device is there".into()))
             })?;
             Ok(Box::new(Scripted(script.into())))
         };
@@ -265,7 +265,10 @@ mod tests {
             "camera: gave no frame for 10.0 s",
         ];
         assert_eq!(outcomes[..7], expected);
-        assert!(outcomes[7].contains("is lost") && outcomes[7].contains("nobody is there"), "{outcomes:?}");
+        assert!(
+            outcomes[7].contains("is lost") && outcomes[7].contains("no device is there"),
+            "{outcomes:?}"
+        );
         assert_eq!(outcomes.len(), 8);
     }
 

@@ -49,7 +49,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn start(index: u32, options: CameraOptions) -> Result<Self, String> {
-        // One event in flight: an image that nobody has fetched yet is as new as the one behind it.
+        // One event in flight: an image that was not fetched yet is as new as the one behind it.
         let (sender, events) = sync_channel(1);
         let quit = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&quit);
@@ -87,7 +87,7 @@ impl Worker {
         Err(format!("it did not open within {} s", OPENING.as_secs()))
     }
 
-    /// The next event; `None` if there is none for a moment.
+    /// The next event; `None` if it does not come within [`POLL`].
     pub(super) fn wait(&mut self) -> Option<Event> {
         match self.events.recv_timeout(POLL) {
             Ok(event) => {
@@ -125,7 +125,7 @@ fn guarded_capture(index: u32, options: CameraOptions, events: &SyncSender<Event
         Some(Err(fault)) => fault,
         None => "the camera library panicked".into(),
     };
-    // Nobody listens any more if this fails.
+    // The receiver is gone if this fails.
     let _ = events.send(Event::Failed(fault));
 }
 

@@ -1,7 +1,7 @@
 //! Uncompressed video as `ffmpeg -f yuv4mpegpipe` and `rpicam-vid` filters write it (YUV4MPEG2).
 //!
-//! The header does not name the matrix of the colours. They are read as BT.601: whoever makes a stream of a video that
-//! is tagged BT.709, as most are in HD, gives ffmpeg `-vf scale=out_color_matrix=bt601`.
+//! The header does not name the matrix of the colours. They are read as BT.601: to stream a video that is
+//! tagged BT.709, as most are in HD, give ffmpeg `-vf scale=out_color_matrix=bt601`.
 
 use std::io::{BufRead, Read};
 

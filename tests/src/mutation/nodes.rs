@@ -36,7 +36,7 @@ pub(super) fn missing(graph: &mut GraphProto, random: &mut SplitMix64) -> Option
     Some(())
 }
 
-/// A node that reads what it makes, or what is made behind it.
+/// A node that reads its own output, or that of a later node.
 pub(super) fn circle(graph: &mut GraphProto, random: &mut SplitMix64) -> Option<()> {
     let reader = some_node(graph, random, ANY)?;
     let maker = reader + random.below(graph.node.len() - reader);

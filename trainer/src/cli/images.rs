@@ -13,7 +13,7 @@ pub(super) fn scan(folder: &Path) -> anyhow::Result<DataSet> {
     Ok(set)
 }
 
-/// The readable images among `items`, which are of `set`; an error if there are none.
+/// The readable images among `items`, which are of `set`; an error if not one is readable.
 pub(super) fn open(set: &DataSet, items: Vec<Item>, preprocess: &Preprocess) -> anyhow::Result<SampleStore> {
     let count = items.len();
     let (store, faults) = SampleStore::open(items, preprocess.clone());

@@ -37,7 +37,7 @@ impl MaskRule {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MaskError {
-    /// The file is no valid image.
+    /// The file is not a valid image.
     #[error("{0} (it is a mask)")]
     Image(#[from] ImageError),
     /// The file cannot be read any more.

@@ -38,7 +38,7 @@ pub enum SampleError {
 pub struct Sample {
     /// The pixels.
     pub image: RgbImage,
-    /// 255 where the class is decided, 0 elsewhere; `None` if nobody marked it.
+    /// 255 where the class is decided, 0 elsewhere; `None` if it was not marked.
     pub mask: Option<GrayImage>,
     /// Class index.
     pub class: usize,

@@ -42,7 +42,7 @@ fn balanced(items: &[Item], rng: &mut impl rand::Rng) -> Vec<usize> {
     for class in &mut members {
         class.shuffle(rng);
     }
-    // The round starts at a random class so that a remainder favours nobody over the epochs.
+    // The round starts at a random class so that a remainder favours no class over the epochs.
     let start = if members.is_empty() { 0 } else { rng.random_range(0..members.len()) };
     let rounds = (0..items.len()).filter_map(|draw| {
         let class = members.get((start + draw) % members.len().max(1))?;

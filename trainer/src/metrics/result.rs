@@ -226,7 +226,7 @@ fn line(row: &MetricRow) -> String {
     format!("  {:<20}{}  {n:<12}{}", row.name, percent(row.value), row.definition)
 }
 
-/// Ten characters: a share with its unit, or a dash if there is none.
+/// Ten characters: a share with its unit, or a dash if it is missing.
 fn percent(value: Option<f64>) -> String {
     value.map_or_else(|| format!("{:>10}", "-"), |value| format!("{value:>8.1} %"))
 }

@@ -37,7 +37,7 @@ impl Axis {
         Self { low, high, from, to, step }
     }
 
-    /// An axis over exactly `low..=high`; 0 to 1 if that is no range.
+    /// An axis over exactly `low..=high`; 0 to 1 if that is not a range.
     pub(super) fn fixed(low: f64, high: f64, from: f64, to: f64) -> Self {
         let is_range = low < high && (high - low).is_finite();
         let (low, high) = if is_range { (low, high) } else { (0.0, 1.0) };

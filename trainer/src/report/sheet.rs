@@ -20,7 +20,7 @@ const CELL: (u32, u32) = (16, 512);
 /// A sheet is for looking at; what is beyond is left out.
 const MAX_ENTRIES: usize = 1000;
 const MAX_COLUMNS: usize = 32;
-/// Green and red that colour-blind readers can tell apart.
+/// Green and red that colour-blind readers can distinguish.
 const RIGHT: Rgb<u8> = Rgb([0, 158, 115]);
 const WRONG: Rgb<u8> = Rgb([213, 60, 20]);
 const BACKGROUND: Rgb<u8> = Rgb([28, 30, 33]);

@@ -1,4 +1,4 @@
-//! Holding a model against stored float answers, or against another model: the loop of the trainer's gate
+//! Compares a model with stored float predictions, or with another model: the loop of the trainer's gate
 //! and of `verify`.
 
 use image::RgbImage;
@@ -13,7 +13,7 @@ use crate::run::Session;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompareError {
-    /// The stored answers cannot be read.
+    /// The stored predictions cannot be read.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     /// A model failed on an image.
@@ -32,7 +32,7 @@ pub enum CompareError {
     NoImages,
 }
 
-/// Holds `session` against the float answers of `reference`.
+/// Compares `session` with the float predictions of `reference`.
 ///
 /// Whether the set belongs to the model is another question: [`ReferenceSet::check_model`].
 ///
@@ -42,13 +42,13 @@ pub fn compare(session: &mut Session, reference: &ReferenceSet) -> Result<Fideli
     let mut summary = AgreementSummary::default();
     for case in reference.cases() {
         let case = case?;
-        let answer = session.explain(&case.image)?;
-        add(&mut summary, &case.answer, &answer, Some(case.truth))?;
+        let prediction = session.explain(&case.image)?;
+        add(&mut summary, &case.prediction, &prediction, Some(case.truth))?;
     }
     summary.finish().ok_or(CompareError::NoImages)
 }
 
-/// Holds `other` against `reference` on images with their true classes, where those are known.
+/// Compares `other` with `reference` on images with their true classes, where those are known.
 ///
 /// # Errors
 /// There are no images, the maps differ in size, or a model fails.
@@ -60,8 +60,8 @@ pub fn compare_sessions(
     let mut summary = AgreementSummary::default();
     for (image, truth) in images {
         let expected = reference.explain(&image)?;
-        let answer = other.explain(&image)?;
-        add(&mut summary, &expected, &answer, truth)?;
+        let prediction = other.explain(&image)?;
+        add(&mut summary, &expected, &prediction, truth)?;
     }
     summary.finish().ok_or(CompareError::NoImages)
 }
@@ -72,7 +72,7 @@ fn add(
     other: &Explanation,
     truth: Option<usize>,
 ) -> Result<(), CompareError> {
-    let size = |answer: &Explanation| (answer.mask.width(), answer.mask.height());
+    let size = |prediction: &Explanation| (prediction.mask.width(), prediction.mask.height());
     let agreement = MaskAgreement::between(&reference.mask, &other.mask);
     let agreement =
         agreement.ok_or_else(|| CompareError::Size { reference: size(reference), other: size(other) })?;
@@ -85,19 +85,19 @@ mod tests {
     use super::*;
     use crate::image::Mask;
 
-    fn answer(width: usize, logits: [f32; 2]) -> Explanation {
+    fn prediction(width: usize, logits: [f32; 2]) -> Explanation {
         Explanation { mask: Mask::new(width, 1, vec![0.25; width]).unwrap(), logits: logits.to_vec() }
     }
 
     #[test]
     fn classes_and_maps_are_counted_and_other_sizes_refused() {
         let mut summary = AgreementSummary::default();
-        let reference = answer(4, [1.0, 0.0]);
+        let reference = prediction(4, [1.0, 0.0]);
         add(&mut summary, &reference, &reference, Some(0)).unwrap();
-        add(&mut summary, &reference, &answer(4, [0.0, 1.0]), None).unwrap();
+        add(&mut summary, &reference, &prediction(4, [0.0, 1.0]), None).unwrap();
         let fidelity = summary.finish().unwrap();
         assert_eq!((fidelity.n, fidelity.agreement, fidelity.accuracy_drop), (2, 50.0, Some(0.0)));
-        let error = add(&mut summary, &reference, &answer(5, [1.0, 0.0]), None).unwrap_err();
+        let error = add(&mut summary, &reference, &prediction(5, [1.0, 0.0]), None).unwrap_err();
         assert!(error.to_string().contains("(5, 1)"));
     }
 }

@@ -1,5 +1,5 @@
 //! What a map is worth: its statistics, whether the explanation holds, and how close two maps, two models, or a
-//! model and its stored float answers are.
+//! model and its stored float predictions are.
 
 mod agreement;
 mod checker;

@@ -1,5 +1,5 @@
-//! A float model's answers, kept beside calibration images, so that a board without the float file can
-//! still hold its own answers against them.
+//! A float model's predictions, kept beside calibration images, so that a board without the float file can
+//! still compare its own predictions with them.
 //!
 //! ```text
 //! calib/reference.json               names, sizes, logits
@@ -41,8 +41,8 @@ pub enum ReferenceErrorKind {
     /// A file could not be read or written.
     #[error("cannot be read or written ({0})")]
     Io(#[from] io::Error),
-    /// `reference.json` is no index.
-    #[error("is no index of a reference set ({0})")]
+    /// `reference.json` is not a valid index.
+    #[error("is not a valid index of a reference set ({0})")]
     BadIndex(String),
     /// The index is of another format.
     #[error("has format {found}; this program reads format {REFERENCE_FORMAT}")]
@@ -86,7 +86,7 @@ pub struct ReferenceIndex {
     pub format: u32,
     /// Name of the model, as in its manifest.
     pub model: String,
-    /// SHA-256 of the float file that gave the answers.
+    /// SHA-256 of the float file that made the predictions.
     pub float_sha256: String,
     /// Class names in the order of the logits.
     pub classes: Vec<String>,
@@ -110,7 +110,7 @@ pub struct ReferenceImage {
 }
 
 impl ReferenceIndex {
-    /// An index without images, for the answers of the float file `model`.
+    /// An index without images, for the predictions of the float file `model`.
     pub fn of(model: &ModelFile) -> Self {
         let manifest = model.manifest();
         Self {
@@ -141,7 +141,7 @@ impl ReferenceIndex {
 
     fn check(&self) -> Result<(), ReferenceErrorKind> {
         if self.images.is_empty() {
-            return misfit("images", "there are none");
+            return misfit("images", "the list is empty");
         }
         for image in &self.images {
             if self.truth(&image.file).is_none() {
@@ -152,7 +152,7 @@ impl ReferenceIndex {
             }
             let finite = image.logits.iter().all(|logit| logit.is_finite());
             if image.logits.len() != self.classes.len() || !finite {
-                let fault = format!("'{}' has not {} numbers", image.file, self.classes.len());
+                let fault = format!("'{}' does not have {} finite values", image.file, self.classes.len());
                 return misfit("logits", fault);
             }
         }
@@ -163,12 +163,12 @@ impl ReferenceIndex {
     fn truth(&self, file: &str) -> Option<usize> {
         let (class, name) = file.split_once('/')?;
         let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0']);
-        // A class name comes from a folder, so it is a plain name too; hold a written file to it.
+        // A class name comes from a folder, so it is a plain name too; an index that was edited has to keep to that.
         let safe = class != "." && class != ".." && !class.contains(['\\', '\0']);
         self.classes.iter().position(|known| plain && safe && known == class)
     }
 
-    /// Whether these are answers of `manifest`'s model, or of its float parent; `sha256` is the model file's own.
+    /// Whether these are predictions of `manifest`'s model, or of its float parent; `sha256` is the model file's own.
     fn check_manifest(&self, manifest: &Manifest, sha256: &str) -> Result<(), ReferenceErrorKind> {
         let (width, height) = (manifest.preprocess.width, manifest.preprocess.height);
         if self.model != manifest.name {
@@ -203,13 +203,13 @@ pub struct ReferenceSet {
     index: ReferenceIndex,
 }
 
-/// One image and the float model's answer.
+/// One image and the float model's prediction.
 #[derive(Clone, Debug)]
 pub struct ReferenceCase {
     /// The image.
     pub image: RgbImage,
     /// The float model's map and logits.
-    pub answer: Explanation,
+    pub prediction: Explanation,
     /// The true class.
     pub truth: usize,
 }
@@ -244,7 +244,7 @@ impl ReferenceSet {
         fits.map_err(|kind| ReferenceError::new(&self.folder.join(INDEX), kind))
     }
 
-    /// The images with their answers, in the order of the index.
+    /// The images with their predictions, in the order of the index.
     pub fn cases(&self) -> impl Iterator<Item = Result<ReferenceCase, ReferenceError>> {
         self.index.images.iter().map(|image| self.case(image))
     }
@@ -258,7 +258,7 @@ impl ReferenceSet {
         }
         Ok(ReferenceCase {
             image: read_rgb(&self.folder.join("images").join(&image.file))?,
-            answer: Explanation { mask: Mask::from_gray8(&map), logits: image.logits.clone() },
+            prediction: Explanation { mask: Mask::from_gray8(&map), logits: image.logits.clone() },
             // The index was checked when it was read.
             truth: self.index.truth(&image.file).unwrap_or_default(),
         })
@@ -271,7 +271,7 @@ fn first_channel(image: &RgbImage) -> GrayImage {
     GrayImage::from_raw(image.width(), image.height(), values).unwrap_or_default()
 }
 
-/// Writes a reference set; the index comes last, so that half a set is none.
+/// Writes a reference set; the index comes last, so that half a set cannot be read as one.
 #[derive(Debug)]
 pub struct ReferenceWriter {
     folder: PathBuf,
@@ -284,16 +284,16 @@ impl ReferenceWriter {
         Self { folder: folder.to_path_buf(), index }
     }
 
-    /// Adds an image file of class `class`, byte for byte, and the float model's answer to it.
+    /// Adds an image file of class `class`, byte for byte, and the float model's prediction for it.
     ///
     /// # Errors
-    /// The class is unknown, the answer has another size, or a file cannot be written.
+    /// The class is unknown, the prediction has another size, or a file cannot be written.
     pub fn add(
         &mut self,
         class: &str,
         name: &str,
         image: &[u8],
-        answer: &Explanation,
+        prediction: &Explanation,
     ) -> Result<(), ReferenceError> {
         let file = format!("{class}/{name}");
         let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();
@@ -305,21 +305,21 @@ impl ReferenceWriter {
         if self.index.images.iter().any(|image| image.mask == mask) {
             return misfit("mask", "two images of the class have the same stem").map_err(fail);
         }
-        let map = answer.mask.to_gray8();
+        let map = prediction.mask.to_gray8();
         if map.dimensions() != (self.index.width, self.index.height) {
             return misfit("mask", "the map has another size than the model's input").map_err(fail);
         }
         let png = encode_png(&map).map_err(|error| fail(error.into()))?;
         write(&self.folder.join("masks").join(&mask), &png)?;
         write(&self.folder.join("images").join(&file), image)?;
-        self.index.images.push(ReferenceImage { file, mask, logits: answer.logits.clone() });
+        self.index.images.push(ReferenceImage { file, mask, logits: prediction.logits.clone() });
         Ok(())
     }
 
-    /// Writes the index and gives the finished set.
+    /// Writes the index and returns the finished set.
     ///
     /// # Errors
-    /// No image was added, logits are no numbers, or the index cannot be written.
+    /// No image was added, logits are not finite, or the index cannot be written.
     pub fn finish(self) -> Result<ReferenceSet, ReferenceError> {
         let path = self.folder.join(INDEX);
         let fail = |kind| ReferenceError::new(&path, kind);

@@ -26,7 +26,7 @@ pub struct MaskStatistics {
 }
 
 impl MaskStatistics {
-    /// Measures `mask`. Values that are no numbers make the result NaN, so that they cannot pass unseen.
+    /// Measures `mask`. Values that are NaN make the result NaN, so that they cannot pass unnoticed.
     pub fn of(mask: &Mask) -> Self {
         let count = mask.values().len().max(1) as f64;
         let (mut sum, mut entropy, mut inside) = (0.0f64, 0.0f64, 0usize);
@@ -63,7 +63,7 @@ fn binary_entropy(value: f32) -> f32 {
     if value.is_nan() {
         return f32::NAN;
     }
-    // Negative values land on the first cell; what is too large lands on none.
+    // Negative values land on the first cell; what is too large lands outside of the table.
     TABLE.get((value * CELLS as f32 + 0.5) as usize).copied().unwrap_or(0.0)
 }
 

@@ -181,7 +181,7 @@ enum Edge {
     Outer,
 }
 
-/// Whether the map's 0.5 level passes within `line` pixels of this one. The border of the map is no contour.
+/// Whether the map's 0.5 level passes within `line` pixels of this one. The border of the map is not a contour.
 fn edge(gray: &GrayImage, (column, row): (u32, u32), line: u32) -> Option<Edge> {
     let is_above = |c: Option<u32>, r: Option<u32>| {
         c.zip(r).and_then(|(c, r)| gray.get_pixel_checked(c, r)).map(|pixel| pixel.0[0] >= 128)

@@ -1,4 +1,4 @@
-//! Rules that manifest and graph of every model file keep, held before the engine sees the graph.
+//! Rules that manifest and graph of every model file must keep, checked before the engine sees the graph.
 
 use comet_onnx::check::{check, printable};
 use comet_onnx::proto::{GraphProto, ModelProto, dimensions};

@@ -1,8 +1,8 @@
 //! The SHA-256 checksum that a model file carries of itself, so that damage is found before parsing.
 //!
 //! The digest of the whole file, taken with the 64 digits of the checksum itself as zeros, stands as hexadecimal
-//! text in `metadata_props["comet.sha256"]`. It finds damage and truncation; it is no signature: whoever can
-//! write the file can compute it again.
+//! text in `metadata_props["comet.sha256"]`. It finds damage and truncation; it is not a signature:
+//! anyone who can write the file can compute it again.
 
 use sha2::{Digest, Sha256};
 

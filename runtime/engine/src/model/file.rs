@@ -60,7 +60,7 @@ impl ModelFile {
             match checksum::verify(bytes) {
                 Verdict::Intact => {}
                 Verdict::Broken => return Err(ModelErrorKind::ChecksumMismatch),
-                // A file that is not even ONNX deserves that name rather than talk of checksums.
+                // A file that is not even ONNX is reported as such, not as one without a checksum.
                 Verdict::Missing => {
                     let parsed = ModelProto::decode(bytes);
                     return Err(match parsed {
@@ -111,7 +111,7 @@ fn read_manifest(proto: &ModelProto) -> Result<Manifest, ModelErrorKind> {
     let entry = proto.metadata_props.iter().find(|entry| entry.key == MANIFEST_KEY);
     let text = &entry.ok_or(ModelErrorKind::NoManifest)?.value;
     let bad = |error: serde_json::Error| ModelErrorKind::BadManifest(error.to_string());
-    // The version decides whether the other fields mean what we think.
+    // The version decides whether the other fields mean what this version expects.
     let value: serde_json::Value = serde_json::from_str(text).map_err(bad)?;
     let found = value.get("format_version").and_then(serde_json::Value::as_u64);
     match found {

@@ -28,7 +28,7 @@ impl std::fmt::Display for Precision {
     }
 }
 
-/// Everything that a runtime must know to use a model, and what a reader wants to know about it.
+/// Everything that a runtime needs to use a model, and what describes the model to a reader.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`FORMAT_VERSION`] of the writer.
@@ -60,7 +60,7 @@ pub struct Manifest {
     /// Distance between this quantized file and its float parent, measured on this engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fidelity: Option<Fidelity>,
-    /// The limits that [`fidelity`](Self::fidelity) was held against.
+    /// The limits that [`fidelity`](Self::fidelity) was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<GateLimits>,
 }
@@ -118,7 +118,7 @@ pub struct Metrics {
     pub area: f64,
 }
 
-/// Agreement of a model's answers with its float reference.
+/// Agreement of a model's predictions with its float reference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fidelity {
     /// Images compared.

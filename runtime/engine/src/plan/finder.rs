@@ -1,4 +1,4 @@
-//! What the search for patterns knows so far.
+//! The state of the search for patterns.
 
 use std::collections::{HashMap, HashSet};
 

@@ -74,7 +74,7 @@ impl<'a> Finder<'_, 'a> {
         let mut nodes = Vec::new();
         let mut functions = Vec::new();
         let mut value = anchor.input.first()?.as_str();
-        // Back through everything that works on one value, as long as nobody else looks at it.
+        // Back through everything that works on one value, as long as nothing else reads it.
         loop {
             if let Some(source) = self.behind(value) {
                 functions.reverse();
@@ -83,7 +83,7 @@ impl<'a> Finder<'_, 'a> {
                 return same.then_some(Group { kind: Kind::Table(functions), nodes, inputs, output });
             }
             let (index, node) = self.graph.maker(value).filter(|_| self.graph.is_private(value))?;
-            // A file may hold a circle; one output keeps the walk on values that it has not seen.
+            // A file may hold a cycle; one output keeps the walk on values that it has not seen.
             if nodes.contains(&index) || node.output.len() != 1 {
                 return None;
             }
@@ -182,7 +182,7 @@ impl<'a> Finder<'_, 'a> {
             .then(|| (Kind::Compose, vec![TensorRef::Float(image), TensorRef::Float(mask)]))
     }
 
-    /// What works on real numbers and reads or follows bytes: the way of the map, and the logits.
+    /// What works on real numbers and reads or follows bytes: the path to the map, and the logits.
     fn find_reals(&mut self) {
         for (index, node) in self.graph.nodes.iter().enumerate() {
             if self.taken.contains(&index) || self.banned.contains(&index) {
@@ -239,10 +239,10 @@ impl<'a> Finder<'_, 'a> {
         Some(input.iter().zip(self.graph.floats(scales)?).all(whole))
     }
 
-    /// Dequantizations that somebody outside the groups reads become groups, the others are absorbed.
+    /// Dequantizations that are read outside of the groups become groups, the others are absorbed.
     fn find_dequantized(&mut self) -> HashSet<usize> {
         let mut absorbed = HashSet::new();
-        // What a group reads as a float somebody has to make, whichever bytes it comes from.
+        // What a group reads as a float some node has to make, whichever bytes it comes from.
         let read: HashSet<&str> = self
             .groups
             .iter()
@@ -349,8 +349,8 @@ mod tests {
         assert_eq!(kinds, ["quantize", "quantize", "dequantize", "dequantize"]);
     }
 
-    /// Bytes that come from another operator than a `QuantizeLinear` are not managed here: whoever reads them as floats
-    /// still needs the node that makes the floats.
+    /// Bytes that come from another operator than a `QuantizeLinear` are not managed here: a node that reads them as
+    /// floats still needs the node that makes the floats.
     #[test]
     fn a_dequantization_without_a_group_behind_it_stays_while_a_float_group_reads_it() {
         let nodes = vec![
@@ -375,6 +375,6 @@ mod tests {
         let view = GraphView::new(&graph, &[1, 1, 4, 4]);
         let fusion = fuse(&view, &HashSet::new());
         assert!(fusion.groups.iter().any(|group| group.inputs == [TensorRef::Float("c")]));
-        assert!(!fusion.absorbed.contains(&2), "somebody has to make 'c'");
+        assert!(!fusion.absorbed.contains(&2), "some node has to make 'c'");
     }
 }

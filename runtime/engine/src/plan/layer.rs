@@ -1,5 +1,5 @@
-//! Convolutions and fully connected layers as integer kernels want them: symmetric weights, one scale an output channel, an
-//! integer bias.
+//! Convolutions and fully connected layers as integer kernels need them: symmetric weights, one scale an output channel,
+//! an integer bias.
 
 use comet_kernels::{ConvShape, Halo, Quantization};
 
@@ -89,7 +89,7 @@ impl<'a> Finder<'_, 'a> {
         (symmetric && scales.iter().all(good)).then_some(scales)
     }
 
-    /// The bias in units of the sums; zeros if there is none.
+    /// The bias in units of the sums; zeros for a layer without bias.
     fn bias(&self, value: &str, units: &[f64]) -> Option<Vec<i32>> {
         if value.is_empty() {
             return Some(vec![0; units.len()]);

@@ -11,7 +11,7 @@ use super::program::{Real, Tensor};
 use super::segment::Region;
 use comet_onnx::GraphView;
 
-/// The name of bytes that travel from one region to another as real numbers.
+/// The name of bytes that are passed from one region to another as real numbers.
 pub(crate) fn exported_tensor_name(name: &str) -> String {
     format!("{name}#real")
 }
@@ -149,7 +149,7 @@ fn lives<'a>(region: &Region<'a>, groups: &[&Group<'a>]) -> Lives<'a> {
     lives
 }
 
-/// A function of one value may write over its input if nobody else needs that; the place then lives as long as both.
+/// A function of one value may write over its input if nothing else reads that; the place then lives as long as both.
 fn owners<'a>(fusion: &Fusion<'a>, groups: &[&Group<'a>], lives: &mut Lives<'a>) -> Owners<'a> {
     let end = groups.len() + 1;
     let readers = |value: TensorRef<'_>| {

@@ -14,7 +14,7 @@ pub(crate) struct Region<'a> {
     pub(crate) inputs: Vec<&'a str>,
     /// Real values that others read.
     pub(crate) outputs: Vec<&'a str>,
-    /// Bytes that an earlier region makes. They travel as real numbers, which gives the same bytes again.
+    /// Bytes that an earlier region makes. They are passed as real numbers, which gives the same bytes again.
     pub(crate) imports: Vec<&'a str>,
     /// Bytes that a later region reads.
     pub(crate) exports: Vec<&'a str>,

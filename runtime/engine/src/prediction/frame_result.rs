@@ -27,7 +27,7 @@ pub struct FrameResult {
     pub unsmoothed: Option<Explanation>,
     /// The source's own JPEG, complete with its tables, if it gave one.
     pub jpeg: Option<Arc<Vec<u8>>>,
-    /// The image encoded here, for sources that give no JPEG; empty until somebody asks.
+    /// The image encoded here, for sources that give no JPEG; empty until it is asked for.
     pub encoded: EncodedJpeg,
     /// When the frame was captured.
     pub captured: Instant,

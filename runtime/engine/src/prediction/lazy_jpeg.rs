@@ -1,4 +1,4 @@
-//! An image as JPEG, encoded when somebody needs it, and once for all who do.
+//! An image as JPEG, encoded when it is first needed, and once for all readers.
 
 use std::io;
 use std::sync::{Arc, OnceLock};

@@ -12,7 +12,7 @@ use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 
 use crate::plan::program::{Memory, Program};
 
-/// The operator's name in a rewritten graph; no file can use it, because the checks know a file's operators.
+/// The operator's name in a rewritten graph; no file can use it, because the checks refuse unknown operators.
 pub(super) const OPERATOR: &str = "CometRegion";
 
 /// A node for region number `index`.

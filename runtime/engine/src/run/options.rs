@@ -7,7 +7,7 @@ use comet_kernels::Tier;
 /// The environment variable in which the programs take the name of the kernels; this library never reads it.
 pub const KERNEL_VARIABLE: &str = "COMET_EDGE_KERNEL";
 
-/// Kernels that this processor does not have, or that nobody has.
+/// Kernels that this processor does not have, or that do not exist.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub struct KernelError {
     /// The name that was asked for.
@@ -30,10 +30,10 @@ pub enum Kernels {
     Auto,
     /// The integer kernels of one family of processors.
     Tier(Tier),
-    /// None of ours: tract as it comes.
+    /// No kernels of this crate: tract alone.
     Tract,
-    /// None of ours, and no rounding: tract on the same file with its weights multiplied out and its activations left
-    /// as they are. The answers are those of the float model, nearly.
+    /// No kernels of this crate, and no rounding: tract on the same file with its weights multiplied out and its
+    /// activations left as they are. The predictions are those of the float model, nearly.
     Float,
 }
 
@@ -41,7 +41,7 @@ impl Kernels {
     /// The kernels of this name: a tier's, `tract`, or `float`.
     ///
     /// # Errors
-    /// The name is none of these, or this processor lacks what that tier needs.
+    /// The name is not one of these, or this processor lacks what that tier needs.
     pub fn named(name: &str) -> Result<Self, KernelError> {
         match name {
             "tract" => return Ok(Self::Tract),
@@ -66,7 +66,7 @@ impl Kernels {
 /// How a model is to be run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Threads inside a run. The answers do not depend on it.
+    /// Threads inside a run. The predictions do not depend on it.
     pub threads: usize,
     /// Kernels of the quantized parts.
     pub kernels: Kernels,

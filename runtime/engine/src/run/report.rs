@@ -11,7 +11,7 @@ use crate::plan::segment::Segments;
 /// What became of the nodes of a model.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlanReport {
-    /// The kernels: a tier of ours, or tract alone.
+    /// The kernels: a tier of this crate, or tract alone.
     pub kernels: String,
     /// Why integer kernels do not run the whole model, if they do not.
     pub remark: Option<String>,

@@ -40,7 +40,7 @@ impl Session {
 
     /// Prepares `model` to be run as `options` say.
     pub fn with_options(model: &ModelFile, options: Options) -> Result<Self, ModelError> {
-        // Who asks for map and class does not pay for a detector in the file.
+        // A session for map and class does not spend time on a detector in the file.
         let pair = without_detector(model.proto());
         let proto = pair.as_ref().unwrap_or(model.proto());
         let outputs = proto.graph.iter().flat_map(|graph| &graph.output);

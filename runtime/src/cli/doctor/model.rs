@@ -141,12 +141,12 @@ fn compare_sample(session: &mut Session, set: &ReferenceSet) -> Result<Fidelity,
     for case in set.cases().step_by(step) {
         let case = case?;
         let explanation = session.explain(&case.image)?;
-        let (reference, other) = (&case.answer.mask, &explanation.mask);
+        let (reference, other) = (&case.prediction.mask, &explanation.mask);
         let agreement = MaskAgreement::between(reference, other).ok_or(CompareError::Size {
             reference: (reference.width(), reference.height()),
             other: (other.width(), other.height()),
         })?;
-        summary.add(agreement, case.answer.top(), explanation.top(), Some(case.truth));
+        summary.add(agreement, case.prediction.top(), explanation.top(), Some(case.truth));
     }
     summary.finish().ok_or(CompareError::NoImages)
 }

@@ -171,7 +171,7 @@ mod tests {
         let check = disk(Some(&folder.path().join("new/out")));
         assert!(check.status != Status::Fail && check.detail.contains("MiB free"), "{check:?}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        // A folder cannot be made below a file, whoever asks.
+        // Not even root can make a folder below a file.
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         assert_eq!(disk(Some(&file.join("out"))).status, Status::Fail);

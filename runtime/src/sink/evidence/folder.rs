@@ -12,7 +12,7 @@ use crate::sink::files::make;
 use crate::sink::interface::{Sink, SinkError};
 use crate::sink::names::FrameNames;
 
-/// Between two bundles that nobody asked for: a scene that fails its checks for hours must not fill the disk.
+/// Time between two bundles that were not asked for: a scene that fails its checks for hours must not fill the disk.
 const SPACING: Duration = Duration::from_secs(60);
 
 /// When to write a bundle.

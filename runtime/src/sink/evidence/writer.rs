@@ -158,7 +158,7 @@ fn work(folder: &Path, queue: &Receiver<Order>, shared: &Shared) {
             shared.lost.fetch_add(1, Ordering::Relaxed);
         }
         match (reply, written) {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             (Some(reply), written) => drop(reply.send(written)),
             (None, Err(fault)) => shared.note(fault),
             (None, Ok(())) => {}

@@ -159,7 +159,7 @@ impl Link {
             (self.report)(&format!("{}: connected again", self.broker));
         }
         self.be_online();
-        // Without the subscription, which a broker may refuse, nobody contradicts a false 'offline'.
+        // Without the subscription, which a broker may refuse, a false 'offline' is not contradicted.
         let _ = self.client.try_subscribe(self.topics.of("status"), QoS::AtLeastOnce);
         if self.discovery {
             for (topic, description) in self.topics.discovery(&self.monitor.snapshot()) {
@@ -180,7 +180,7 @@ impl Link {
         self.send(self.topics.of("status"), QoS::AtLeastOnce, true, "online");
     }
 
-    /// Somebody declared this run `offline`: an earlier run of the same name whose last will came late, or another one
+    /// This run was declared `offline`: by an earlier run of the same name whose last will came late, or by another one
     /// that ended. The topic is retained, so it would stay wrong for good.
     fn contradict(&self, message: &Publish) {
         let offline = message.topic == self.topics.of("status") && message.payload[..] == b"offline"[..];

@@ -51,7 +51,7 @@ impl MqttOptions {
     }
 }
 
-/// Why nothing can be published. A broker that is not there is no error: it may come.
+/// Why nothing can be published. A broker that is not there is not an error: it may come.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MqttError {

@@ -1,4 +1,4 @@
-//! Names of the files of a segment. What does not have such a name is somebody else's, and left alone.
+//! Names of the files of a segment. What does not have such a name belongs to other programs, and is left alone.
 
 use std::path::{Path, PathBuf};
 

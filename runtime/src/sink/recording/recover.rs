@@ -1,6 +1,6 @@
 //! What a kill, a power cut or a full disk left behind: whole frames are kept, the rest is cut.
 //!
-//! A leftover is a part that nobody holds the lock of. Every step can be cut off itself: the next recovery
+//! A leftover is a part whose lock is free. Every step can be cut off itself: the next recovery
 //! does it again.
 
 use std::fs::{self, File};
@@ -34,7 +34,7 @@ fn recover_segment(folder: &Path, stem: &str) -> Result<(), SinkError> {
         Err(fault) if fault.kind() == ErrorKind::NotFound => return finish_records(folder, stem, &part),
         opened => opened.map_err(at(&part.images))?,
     };
-    // It is being written, or somebody else was faster.
+    // It is being written, or another process was faster.
     if video.try_lock().is_err() || !part.images.exists() {
         return Ok(());
     }

@@ -35,7 +35,7 @@ pub(super) struct Segment {
     folder: PathBuf,
     stem: String,
     size: (u32, u32),
-    /// The file is locked as long as it is open: whoever looks for leftovers sees that it is not one.
+    /// The file is locked as long as it is open: a search for leftovers sees that it is not one.
     images: AviWriter<BufWriter<File>>,
     records: File,
     record_bytes: u64,
@@ -99,7 +99,7 @@ impl Segment {
         synced.map_err(at(&part.images))?;
         self.records.sync_data().map_err(at(&part.records))?;
         for path in [&part.images, &part.records] {
-            // Writing to a file goes on after its name is gone: nobody would ever see what is written.
+            // Writing to a file goes on after its name is gone: what is written would be lost.
             path.symlink_metadata().map_err(at(path))?;
         }
         self.synced = Instant::now();
@@ -151,7 +151,7 @@ fn claim(folder: &Path, stem: &str) -> Result<Option<File>, SinkError> {
         Err(fault) if fault.kind() == ErrorKind::AlreadyExists => return Ok(None),
         opened => opened.map_err(at(&path))?,
     };
-    // Where files cannot be locked, nobody can lock this one to recover it either.
+    // Where files cannot be locked, no other process can lock this one to recover it either.
     let locked = !matches!(file.try_lock(), Err(TryLockError::WouldBlock));
     // Another recording may have found the file before it was locked, and removed it as an empty leftover.
     if !locked || !path.exists() {

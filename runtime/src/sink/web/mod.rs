@@ -1,8 +1,8 @@
 //! The live page: image, map, class and trust of a run in a browser, served from a thread of its own.
 //!
-//! [`WebSink`] keeps the last few results and nothing else; images are encoded when somebody looks at them, once for
-//! all who do. A client can cost the run a bounded amount of memory and of time: clients are counted, headers, requests
-//! and unread responses have limits and deadlines, and whoever reads too slowly misses images or is dropped.
+//! [`WebSink`] keeps the last few results and nothing else; images are encoded when a client asks for them, once for
+//! all clients. A client can cost the run a bounded amount of memory and of time: clients are counted, headers, requests
+//! and unread responses have limits and deadlines, and a client that reads too slowly misses images or is dropped.
 
 mod access;
 mod address;

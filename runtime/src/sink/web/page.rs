@@ -134,7 +134,7 @@ impl Sink for WebSink {
 
 impl Drop for WebSink {
     fn drop(&mut self) {
-        // A run that is over has nobody left to report to.
+        // There is no reader left to report a failure to.
         let _ = self.end();
     }
 }
@@ -169,7 +169,7 @@ mod tests {
         let begun = Instant::now();
         sink.finish().unwrap();
         assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
-        assert!(TcpStream::connect(sink.address()).is_err(), "nobody listens any more");
+        assert!(TcpStream::connect(sink.address()).is_err(), "the port is closed");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 const HEADER: &str = "x-forwarded-prefix";
 const LONGEST: usize = 200;
 
-/// The stripped path, such as `/cam1`, without a slash at its end; `None` if there is none or it is not a plain path.
+/// The stripped path, such as `/cam1`, without a slash at its end; `None` if it is missing or not a plain path.
 pub(super) fn forwarded(headers: &HeaderMap) -> Option<&str> {
     // Proxies behind proxies join their values with commas; the first is what the browser sees.
     let value = headers.get(HEADER)?.to_str().ok()?.split(',').next()?.trim();

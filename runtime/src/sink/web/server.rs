@@ -75,7 +75,7 @@ pub(super) async fn serve(listener: TcpListener, web: Arc<Web>, clients: usize) 
         let stream = TokioIo::new(Patient::new(stream, Arc::clone(&web.monitor)));
         let connection = http.serve_connection(stream, service.clone());
         tokio::spawn(async move {
-            // What a client did wrong, or that it left, concerns nobody else.
+            // What a client did wrong, or that it left, does not concern the run.
             let _ = connection.await;
             drop(place);
         });

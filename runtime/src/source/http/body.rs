@@ -14,7 +14,7 @@ use crate::source::address::redacted;
 const LOOK: usize = 512;
 const JPEG: &[u8] = &[0xFF, 0xD8, 0xFF];
 
-/// The body of a response. It is asked for by the first read: nobody but the reading thread waits.
+/// The body of a response. It is requested by the first read: only the reading thread waits.
 pub(super) struct Body {
     pub(super) agent: Agent,
     pub(super) url: String,

@@ -33,7 +33,7 @@ fn manifest() -> Manifest {
     }
 }
 
-fn answer() -> Explanation {
+fn prediction() -> Explanation {
     let values = (0..12).map(|n| n as f32 / 11.0).collect();
     Explanation { mask: Mask::new(4, 3, values).unwrap(), logits: vec![0.25, -1.5] }
 }
@@ -46,7 +46,7 @@ fn png() -> Vec<u8> {
 
 fn written(folder: &Path) -> ReferenceSet {
     let mut writer = ReferenceWriter::new(folder, index());
-    writer.add("two", "a.png", &png(), &answer()).unwrap();
+    writer.add("two", "a.png", &png(), &prediction()).unwrap();
     writer.finish().unwrap()
 }
 
@@ -59,8 +59,8 @@ fn what_is_written_is_read_back() {
     let cases: Vec<_> = read.cases().map(Result::unwrap).collect();
     assert_eq!(cases.len(), 1);
     let case = &cases[0];
-    assert_eq!((case.truth, case.answer.top(), case.image.dimensions()), (1, 0, (9, 7)));
-    for (read, written) in case.answer.mask.values().iter().zip(answer().mask.values()) {
+    assert_eq!((case.truth, case.prediction.top(), case.image.dimensions()), (1, 0, (9, 7)));
+    for (read, written) in case.prediction.mask.values().iter().zip(prediction().mask.values()) {
         assert!((read - written).abs() <= 0.5 / 255.0 + 1e-6);
     }
 }
@@ -132,9 +132,9 @@ fn a_map_of_another_size_and_a_missing_image_are_named() {
 fn images_that_do_not_belong_are_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = ReferenceWriter::new(folder.path(), index());
-    assert!(writer.add("three", "a.png", &png(), &answer()).is_err());
-    assert!(writer.add("one", "../a.png", &png(), &answer()).is_err());
-    writer.add("one", "a.png", &png(), &answer()).unwrap();
-    assert!(writer.add("one", "a.jpg", &png(), &answer()).is_err());
+    assert!(writer.add("three", "a.png", &png(), &prediction()).is_err());
+    assert!(writer.add("one", "../a.png", &png(), &prediction()).is_err());
+    writer.add("one", "a.png", &png(), &prediction()).unwrap();
+    assert!(writer.add("one", "a.jpg", &png(), &prediction()).is_err());
     assert!(ReferenceWriter::new(folder.path(), index()).finish().is_err());
 }

@@ -30,7 +30,7 @@ function settings() {
   };
 }
 
-/// What the browser keeps; one that keeps nothing is no reason to stop.
+/// Stores a setting in the browser; a browser that stores nothing is not an error.
 function remember(key, value) {
   try {
     localStorage.setItem(`comet-edge ${key}`, value);
@@ -142,7 +142,7 @@ function imageDrawn(drawn, frame) {
 }
 
 function onPrediction(event) {
-  // A page that nobody sees, or that stands still, costs the board no images.
+  // A page that is hidden or paused costs the board no images.
   if (paused || document.hidden) return;
   const news = JSON.parse(event.data);
   showPrediction(news, state?.model.classes ?? []);
