@@ -132,11 +132,11 @@ const GRAPHS: &[Case] = &[
         "'weight' holds a value that is not",
     ),
     ("data in another file", |m| escape(weight(m)), "another file"),
-    ("data of a node in another file", |m| weight_as_node(m, escape), "external data"),
+    ("data of a node in another file", |m| weight_as_node(m, escape), "another file"),
     (
         "a node with huge dimensions",
         |m| weight_as_node(m, |tensor| tensor.dims = vec![1 << 40, 1 << 10]),
-        "engine",
+        "more values than the file has bytes",
     ),
     ("sparse weights", |m| graph(m).sparse_initializer.push(Default::default()), "sparse"),
     ("an unknown operator", |m| node_at(m, 1).op_type = "LSTM".into(), "LSTM"),

@@ -141,7 +141,7 @@ fn open_mqtt(
     spec: &SourceSpec,
     control: &RunControl,
 ) -> anyhow::Result<Box<dyn Sink>> {
-    let usual = || crate::sink::MqttOptions::camera_name(&spec.short_name(), &identity(spec));
+    let usual = || crate::sink::MqttOptions::camera_name(&spec.short_name(), &spec.identity());
     let camera = args.mqtt.camera_name.clone().unwrap_or_else(usual);
     let options = crate::sink::MqttOptions {
         prefix: args.mqtt.mqtt_topic.clone(),
@@ -151,19 +151,4 @@ fn open_mqtt(
         ..crate::sink::MqttOptions::new(url)?
     };
     Ok(Box::new(crate::sink::MqttSink::start(options, Arc::clone(&control.monitor))?))
-}
-
-/// What distinguishes a source from others of the same short name, on this machine. No credentials are in it.
-#[cfg(feature = "mqtt")]
-fn identity(spec: &SourceSpec) -> String {
-    match spec {
-        SourceSpec::Address(address) => address.to_string(),
-        SourceSpec::Command(command) => command.to_string(),
-        SourceSpec::Pattern(pattern) => pattern.clone(),
-        SourceSpec::Path(path) | SourceSpec::CameraLink(path) => {
-            let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            whole.display().to_string()
-        }
-        _ => spec.short_name(),
-    }
 }

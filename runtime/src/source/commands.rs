@@ -56,6 +56,12 @@ impl TypedCommand {
         Self(text.into())
     }
 
+    /// The command as it was typed, with its secrets.
+    #[cfg(feature = "mqtt")]
+    pub(super) fn secret(&self) -> &str {
+        &self.0
+    }
+
     /// The words of the command, with the quoting rules of a shell.
     pub(super) fn split(&self) -> Result<CommandLine, CommandError> {
         let words = shlex::split(&self.0).ok_or(CommandError::OpenQuotation)?;

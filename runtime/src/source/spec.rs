@@ -97,6 +97,23 @@ impl TryFrom<OsString> for SourceSpec {
 }
 
 impl SourceSpec {
+    /// Text by which this source differs from every other one of this machine. It may hold secrets and is meant to be
+    /// hashed, not shown; a login is left out, so that a new password does not make another source.
+    #[cfg(feature = "mqtt")]
+    pub(crate) fn identity(&self) -> String {
+        match self {
+            Self::Address(address) => address.split_login().0,
+            Self::Command(command) => command.secret().to_owned(),
+            Self::Pattern(pattern) => pattern.clone(),
+            Self::Path(path) | Self::CameraLink(path) => {
+                let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                whole.display().to_string()
+            }
+            Self::Synthetic(scene) => format!("{scene:?}"),
+            _ => self.short_name(),
+        }
+    }
+
     /// A short name for topics and titles: `camera0`, the name of a file, or the kind of the source. No credentials are
     /// in it.
     pub fn short_name(&self) -> String {
@@ -146,6 +163,20 @@ mod tests {
 
     fn parse(text: &str) -> SourceSpec {
         text.parse().unwrap()
+    }
+
+    #[test]
+    #[cfg(feature = "mqtt")]
+    fn two_sources_differ_by_what_is_never_shown_of_them() {
+        let identity = |text: &str| text.parse::<SourceSpec>().unwrap().identity();
+        for (one, other) in [
+            ("exec:cat one.mjpeg", "exec:cat two.mjpeg"),
+            ("http://cam/stream?channel=1", "http://cam/stream?channel=2"),
+            ("synthetic:64x64,20,1", "synthetic:64x64,20,2"),
+        ] {
+            assert_ne!(identity(one), identity(other));
+        }
+        assert_eq!(identity("http://user:old@cam/1"), identity("http://user:new@cam/1"));
     }
 
     #[test]
