@@ -10,7 +10,7 @@ TEST_FLAGS = --release --workspace
 PYTHON ?= python3
 BENCH_FLAGS ?= --markdown
 
-.PHONY: demo test check test-fresh test-gpu test-vm test-page test-arm fuzz bench packages
+.PHONY: demo test check test-fresh test-gpu test-vm test-page test-arm fuzz mutants bench packages
 
 packages:
 	@sh tests/packages.sh
@@ -61,6 +61,12 @@ test-vm:
 fuzz:
 	@sh tests/fuzz.sh graphs $(FUZZ_SECONDS)
 	@sh tests/fuzz.sh files $(FUZZ_SECONDS)
+
+## Changes the code in small ways and reports which changes no test notices: FILES='runtime/engine/src/explain/**' for a
+## part, SHARD=1/8 for a sample; needs cargo-mutants (cargo install --locked cargo-mutants).
+mutants:
+	$(CARGO) mutants --workspace --profile mutants --output target $(if $(FILES),--file '$(FILES)') \
+		$(if $(SHARD),--shard $(SHARD)) -- --lib
 
 ## Opens the live page in Chromium and uses it; screenshots go to target/page.
 test-page: packages

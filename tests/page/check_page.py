@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import sync_playwright
 
 LIMIT_S = 30
-CONTROLS = ["theme", "opacity", "colours", "threshold", "contour", "pause", "snapshot", "evidence"]
+CONTROLS = ["theme", "opacity", "colours", "threshold", "contour", "dim", "pause", "snapshot", "evidence"]
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -126,12 +126,12 @@ def use(browser, arguments, address):
     page.focus("#threshold")
     for key in ["Home", "ArrowRight", "ArrowRight"]:
         page.keyboard.press(key)
-    for control, keys in [("opacity", ["ArrowRight"] * 4), ("colours", ["ArrowDown"]), ("contour", ["Space"])]:
-        before = pixels(page) if control != "contour" else whole(page)
+    for control, keys in [("opacity", ["ArrowRight"] * 4), ("colours", ["ArrowDown"]), ("contour", ["Space"]), ("dim", ["Space"])]:
+        before = pixels(page) if control not in ("contour", "dim") else whole(page)
         page.focus(f"#{control}")
         for key in keys:
             page.keyboard.press(key)
-        after = pixels(page) if control != "contour" else whole(page)
+        after = pixels(page) if control not in ("contour", "dim") else whole(page)
         check(before != after, f"{control} changes the image by keyboard")
     page.focus("#contour")
     page.keyboard.press("Space")

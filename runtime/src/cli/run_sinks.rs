@@ -8,6 +8,7 @@ use std::time::Duration;
 
 #[cfg(feature = "web")]
 use anyhow::Context;
+use comet_engine::image::has_image_extension;
 
 use super::args::RunArgs;
 use super::outputs;
@@ -36,7 +37,7 @@ pub(super) fn open_outputs(
             EvidenceFolder::new(folder, EvidenceOf::Flagged, limit, monitor)?.reporting(|text| say(text)),
         ));
     }
-    sinks.extend(printers(args)?);
+    sinks.extend(printers(args, spec)?);
     if let Some(folder) = &args.recording.record {
         sinks.push(Box::new(Recorder::new(RecordingOptions {
             quota: args.recording.quota,
@@ -65,8 +66,17 @@ pub(super) fn open_outputs(
     Ok(sinks)
 }
 
+/// Whether every frame has a name of its own, that of its file.
+fn is_named_by_frame(spec: &SourceSpec) -> bool {
+    match spec {
+        SourceSpec::Pattern(_) => true,
+        SourceSpec::Path(path) => path.is_dir() || has_image_extension(path),
+        _ => false,
+    }
+}
+
 /// What goes to stdout, and to the file of --jsonl.
-fn printers(args: &RunArgs) -> Result<Vec<Box<dyn Sink>>, SinkError> {
+fn printers(args: &RunArgs, spec: &SourceSpec) -> Result<Vec<Box<dyn Sink>>, SinkError> {
     let stdout = std::io::stdout();
     let to_file = args.jsonl.as_deref().filter(|file| *file != Path::new("-"));
     let mut printers: Vec<Box<dyn Sink>> = Vec::new();
@@ -75,7 +85,9 @@ fn printers(args: &RunArgs) -> Result<Vec<Box<dyn Sink>>, SinkError> {
     }
     let json = args.json || args.jsonl.as_deref() == Some(Path::new("-"));
     match (json, args.text || stdout.is_terminal(), to_file) {
-        (false, true, _) => printers.push(Box::new(TextLines::new(stdout).numbered(true))),
+        (false, true, _) => {
+            printers.push(Box::new(TextLines::new(stdout).numbered(!is_named_by_frame(spec))))
+        }
         // A service that writes to a file should not write everything to the journal, too.
         (false, false, Some(_)) => {}
         _ => printers.push(Box::new(JsonLines::new("stdout", stdout))),

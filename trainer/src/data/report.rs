@@ -244,7 +244,7 @@ impl fmt::Display for DataReport {
                 text(largest)
             )?;
         }
-        writeln!(f, "  mean {:.4?}, deviation {:.4?} (train, of 1)", self.mean, self.std)?;
+        writeln!(f, "  mean {:.4?}, deviation {:.4?} (train; pixels from 0 to 1)", self.mean, self.std)?;
         let list = |f: &mut fmt::Formatter<'_>, title: &str, lines: Vec<String>| -> fmt::Result {
             writeln!(
                 f,

@@ -102,14 +102,7 @@ impl Lowering<'_, '_> {
                 TensorRef::Quantized(_) => self.convolve(conv, tensor(0)?, to()?)?,
                 TensorRef::Float(name) => self.convolve_real(conv, tensor(0)?, name, to_real()?)?,
             },
-            Kind::Add(clamp) => {
-                let ((left, a), (right, b), (bytes, to)) = (tensor(0)?, tensor(1)?, to()?);
-                let from = [left.quantization, right.quantization];
-                let target = target(bytes.quantization, *clamp);
-                let layouts = [a.layout, b.layout];
-                let kernel = Add::new(tier, layouts, from, to.layout, bytes.quantization.scale, target)?;
-                Step::Add { kernel, left: a.place, right: b.place, to }
-            }
+            Kind::Add(clamp) => self.add(*clamp, tensor(0)?, tensor(1)?, to()?)?,
             Kind::Table(functions) => table(tier, tensor(0)?, to()?, |x| apply(functions, x))?,
             Kind::MaxPool(shape) => return self.max_pool(*shape, tensor(0)?, to()?, steps),
             Kind::Average => {
@@ -143,6 +136,20 @@ impl Lowering<'_, '_> {
         };
         steps.push(step);
         Ok(())
+    }
+
+    fn add(
+        &self,
+        clamp: Clamp,
+        (left, a): (Bytes, Tensor),
+        (right, b): (Bytes, Tensor),
+        (bytes, to): (Bytes, Tensor),
+    ) -> Result<Step, Fault> {
+        let from = [left.quantization, right.quantization];
+        let target = target(bytes.quantization, clamp);
+        let layouts = [a.layout, b.layout];
+        let kernel = Add::new(self.tier, layouts, from, to.layout, bytes.quantization.scale, target)?;
+        Ok(Step::Add { kernel, left: a.place, right: b.place, to })
     }
 
     /// Height and width of a float value.

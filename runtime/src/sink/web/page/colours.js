@@ -19,18 +19,27 @@ function table(text) {
 
 const TABLES = new Map(Object.entries(ANCHORS).map(([name, text]) => [name, table(text)]));
 
-/// RGBA bytes of a map. `hide` darkens what the map leaves out; every other scale paints all of it.
-export function paint(levels, scale, opacity) {
+/// How much light is taken from where the map is 0, as in the overlays that the program writes.
+const DIMMING = 0.65;
+
+/// RGBA bytes of a map, to be drawn over an image. A colour scale tints in proportion to the map, so that the image stays
+/// recognisable; `dim` takes light from where the map is low. `hide` blackens what the map leaves out.
+export function paint(levels, scale, opacity, dim) {
   const rgba = new Uint8ClampedArray(4 * levels.length);
   const colours = TABLES.get(scale);
   levels.forEach((level, index) => {
     const at = 4 * index;
-    if (colours) {
-      [rgba[at], rgba[at + 1], rgba[at + 2]] = colours[level];
-      rgba[at + 3] = 255 * opacity;
-    } else {
-      rgba[at + 3] = (255 - level) * opacity;
+    if (!colours) {
+      rgba[at + 3] = 255 - level;
+      return;
     }
+    const tint = (opacity * level) / 255;
+    const dark = dim ? DIMMING * (1 - level / 255) : 0;
+    // One layer that does what two would: first the light is taken, then the colour is added.
+    const cover = 1 - (1 - tint) * (1 - dark);
+    const part = cover > 0 ? tint / cover : 0;
+    colours[level].forEach((value, channel) => (rgba[at + channel] = value * part));
+    rgba[at + 3] = 255 * cover;
   });
   return rgba;
 }

@@ -76,9 +76,9 @@ export class LiveImage {
     const context = canvas.getContext("2d");
     context.drawImage(bitmap, 0, 0);
     const region = this.#region(prediction, bitmap);
-    this.#darkenOutside(context, region);
+    const settings = this.#settings();
+    if (settings.dim) this.#darkenOutside(context, region);
     if (map) {
-      const settings = this.#settings();
       this.#layMap(context, region, map, settings);
       if (settings.contour) this.#drawContour(context, region, map, settings.threshold);
     }
@@ -116,9 +116,9 @@ export class LiveImage {
     context.fill(outside, "evenodd");
   }
 
-  #layMap(context, region, map, { scale, opacity }) {
+  #layMap(context, region, map, { scale, opacity, dim }) {
     const small = new OffscreenCanvas(map.width, map.height);
-    small.getContext("2d").putImageData(new ImageData(paint(map.levels, scale, opacity), map.width, map.height), 0, 0);
+    small.getContext("2d").putImageData(new ImageData(paint(map.levels, scale, opacity, dim), map.width, map.height), 0, 0);
     context.imageSmoothingEnabled = true;
     context.drawImage(small, region.x, region.y, region.width, region.height);
   }

@@ -27,6 +27,7 @@ function settings() {
     scale: byId("colours").value,
     threshold: Number(byId("threshold").value) / 100,
     contour: byId("contour").checked,
+    dim: byId("dim").checked,
   };
 }
 
@@ -47,7 +48,7 @@ function recall(key) {
   }
 }
 
-for (const id of ["opacity", "colours", "threshold", "contour"]) {
+for (const id of ["opacity", "colours", "threshold", "contour", "dim"]) {
   const control = byId(id);
   const property = control.type === "checkbox" ? "checked" : "value";
   const kept = recall(id);
