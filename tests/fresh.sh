@@ -18,7 +18,7 @@ command -v mmdebstrap >/dev/null 2>&1 || { echo "fresh.sh needs mmdebstrap: apt-
 [ -d "$toolchains" ] || { echo "no Rust toolchain in $toolchains: install Rust with rustup" >&2; exit 1; }
 
 release() {
-    for place in "$root/toolchains" "$root/proc" "$root/dev"; do
+    for place in "$root$toolchains" "$root/proc" "$root/dev"; do
         if mountpoint -q "$place"; then umount -l "$place"; fi
     done
 }
@@ -32,16 +32,18 @@ cp /etc/resolv.conf /etc/hosts "$root/etc/"
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 chroot "$root" useradd -m -s /bin/bash new
 echo 'new ALL=(ALL) NOPASSWD: ALL' > "$root/etc/sudoers.d/new"
-mkdir -p "$root/toolchains" "$root/home/new/.cargo"
+mkdir -p "$root$toolchains" "$root/home/new/.cargo"
 cp -r "$cargo/bin" "$root/home/new/.cargo/"
 if [ -e "$cargo/config.toml" ]; then cp "$cargo/config.toml" "$root/home/new/.cargo/"; fi
-mount --bind "$toolchains" "$root/toolchains"
+# At the same place as outside: a toolchain may be a link with an absolute path.
+chmod 755 "$root$(dirname "$toolchains")"
+mount --bind "$toolchains" "$root$toolchains"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 git clone -q "$project" "$root/home/new/project"
 chroot "$root" chown -R new:new /home/new/project /home/new/.cargo
 for command in "$@"; do
     echo "== $command"
-    chroot "$root" su - new -c "export RUSTUP_HOME=/toolchains RUSTUP_AUTO_INSTALL=0 \
+    chroot "$root" su - new -c "export RUSTUP_HOME=$toolchains RUSTUP_AUTO_INSTALL=0 \
 PATH=\$HOME/.cargo/bin:\$PATH; cd project && $command"
 done
