@@ -103,6 +103,29 @@ mod tests {
         assert!(shifted.pearson.abs() < 1e-6);
     }
 
+    /// The values of NumPy: `abs(a - b).mean()` and `corrcoef(a, b)[0, 1]`.
+    #[test]
+    fn the_numbers_are_those_of_an_independent_implementation() {
+        let a = Mask::new(3, 2, vec![0.0, 0.25, 0.5, 0.75, 1.0, 0.1]).unwrap();
+        let b = Mask::new(3, 2, vec![0.2, 0.5, 0.4, 0.9, 0.6, 0.3]).unwrap();
+        for (a, b) in [(&a, &b), (&b, &a)] {
+            let between = MaskAgreement::between(a, b).unwrap();
+            assert!((between.mae - 0.216_666_659_961).abs() < 1e-12, "{}", between.mae);
+            assert!((between.pearson - 0.772_069_634_670).abs() < 1e-12, "{}", between.pearson);
+            // 0.5 belongs to the region: {2, 3, 4} and {1, 3, 4}.
+            assert_eq!(between.iou, 0.5);
+        }
+    }
+
+    #[test]
+    fn maps_without_any_variation_correlate_only_with_themselves() {
+        let even = |value| Mask::new(2, 1, vec![value; 2]).unwrap();
+        let pearson = |a, b| MaskAgreement::between(&even(a), &even(b)).unwrap().pearson;
+        assert_eq!((pearson(0.25, 0.25), pearson(0.25, 0.75)), (1.0, 0.0));
+        let empty = MaskAgreement::between(&even(0.1), &even(0.2)).unwrap();
+        assert_eq!(empty.iou, 1.0, "two empty regions are the same region");
+    }
+
     #[test]
     fn maps_of_different_sizes_cannot_be_compared() {
         let a = Mask::new(2, 1, vec![0.0; 2]).unwrap();

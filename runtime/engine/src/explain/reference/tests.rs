@@ -138,3 +138,15 @@ fn images_that_do_not_belong_are_not_written() {
     assert!(writer.add("one", "a.jpg", &png(), &prediction()).is_err());
     assert!(ReferenceWriter::new(folder.path(), index()).finish().is_err());
 }
+
+#[test]
+fn only_a_plain_name_below_a_known_class_is_a_file_of_the_set() {
+    let index = ReferenceIndex { classes: vec!["one".into(), "two".into(), "..".into()], ..index() };
+    assert_eq!(index.truth("two/a.png"), Some(1));
+    for file in
+        ["two", "two/", "two/.", "two/..", "two/x/a.png", "two/x\\a.png", "two/a\0.png", "three/a.png"]
+    {
+        assert_eq!(index.truth(file), None, "{file:?}");
+    }
+    assert_eq!(index.truth("../a.png"), None, "a class that leads out of the folder");
+}
