@@ -13,13 +13,14 @@ suite=${FRESH_SUITE:-bookworm}
 toolchains=${RUSTUP_HOME:-$HOME/.rustup}
 cargo=${CARGO_HOME:-$HOME/.cargo}
 
-[ "$(id -u)" = 0 ] || { echo "fresh.sh makes a file system and needs root: sudo make test-fresh" >&2; exit 1; }
+[ "$(id -u)" = 0 ] || { echo "fresh.sh makes a file system and needs root: sudo make test-fresh RUSTUP_HOME=$toolchains CARGO_HOME=$cargo" >&2; exit 1; }
 command -v mmdebstrap >/dev/null 2>&1 || { echo "fresh.sh needs mmdebstrap: apt-get install mmdebstrap" >&2; exit 1; }
 [ -d "$toolchains" ] || { echo "no Rust toolchain in $toolchains: install Rust with rustup" >&2; exit 1; }
 
 release() {
     for place in "$root$toolchains" "$root/proc" "$root/dev"; do
-        if mountpoint -q "$place"; then umount -l "$place"; fi
+        # Where mounts are shared, unmounting would otherwise reach the host's own /dev/pts and /dev/shm.
+        if mountpoint -q "$place"; then mount --make-rslave "$place"; umount -l "$place"; fi
     done
 }
 # A mount that an earlier run left behind must not be emptied with the folder.

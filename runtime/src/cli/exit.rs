@@ -47,7 +47,8 @@ pub(super) fn report(error: &anyhow::Error) -> Exit {
     exit
 }
 
-/// How a run over files ended that went on past faults: what was not read or written is an error at the end.
+/// How a run over files ended that went on past faults: it is an error if no image could be read, or if a result could
+/// not be written.
 pub(super) fn of_files(counts: &Counts) -> Exit {
     if counts.inferred == 0 && counts.corrupt > 0 {
         say("error: no image could be read");
@@ -122,6 +123,10 @@ fn usage_of_sinks(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         || matches!(cause.downcast_ref(), Some(crate::sink::MqttError::Prefix(_)))
     {
         return Some(Exit::Usage);
+    }
+    #[cfg(feature = "mqtt")]
+    if matches!(cause.downcast_ref(), Some(crate::sink::MqttError::Thread(_))) {
+        return Some(Exit::Io);
     }
     #[cfg(feature = "web")]
     if let Some(error) = cause.downcast_ref::<crate::sink::WebError>() {

@@ -123,6 +123,7 @@ impl Monitor {
             // What was measured of the old model says nothing about this one.
             ended = state.trust.forget();
             state.inference = Window::default();
+            state.latency = Window::default();
         }
         state.model = ModelState { reloads, reload_fault: None, ..model };
         ended

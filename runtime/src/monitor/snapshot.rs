@@ -111,7 +111,7 @@ pub struct Last {
 /// The last checks: shares that hold, in `[0, 1]`, and means.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct TrustSummary {
-    /// Checks since the start.
+    /// Checks of the model in use.
     pub checked: u64,
     /// Share of the last checks in which the class held on what the map shows.
     pub sufficiency: f64,

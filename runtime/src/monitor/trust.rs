@@ -74,6 +74,7 @@ impl RollingTrust {
         let before = std::mem::take(&mut self.active);
         let ended = self.changes(before);
         self.checks.clear();
+        self.checked = 0;
         ended
     }
 

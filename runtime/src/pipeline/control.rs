@@ -12,8 +12,9 @@ use crate::monitor::{Counters, Monitor};
 /// share all of it.
 #[derive(Clone, Debug)]
 pub struct RunControl {
-    /// Ends the run within half a second once it is set. A run sets it itself when it ends, so that the
-    /// threads of its source end too: make a new control for the next run.
+    /// Ends the run once it is set: no further frame is predicted, and sinks get up to eight seconds to bring what they
+    /// hold to the disk. A run sets it itself when it ends, so that the threads of its source end too: make a new
+    /// control for the next run.
     pub stop: Arc<AtomicBool>,
     /// What happened so far.
     pub counters: Arc<Counters>,

@@ -26,7 +26,7 @@ impl FrameNames {
             if c.is_control() || "/\\:".contains(c) { '_' } else { c }
         };
         let stem = shortened(stem.to_string_lossy().chars().map(harmless).collect());
-        if self.taken.insert(stem.clone()) {
+        if self.taken.insert(stem.clone()) && !self.may_be_given(&stem) {
             return stem;
         }
         let mut numbered = format!("{stem}.{frame:06}");
@@ -35,6 +35,15 @@ impl FrameNames {
             numbered.push_str(&format!(".{frame:06}"));
         }
         numbered
+    }
+
+    /// Whether a numbered frame of another source may have been given this name already.
+    fn may_be_given(&self, stem: &str) -> bool {
+        stem.rsplit_once('.').is_some_and(|(start, number)| {
+            number.len() >= 6
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+                && self.taken.contains(start)
+        })
     }
 }
 
@@ -53,6 +62,15 @@ fn shortened(stem: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_that_is_called_like_an_earlier_frame_gets_a_name_of_its_own() {
+        let mut names = FrameNames::default();
+        assert_eq!(names.stem("a/hand.jpg", 0), "hand");
+        assert_eq!(names.stem("b/hand.jpg", 1), "hand.000001");
+        assert_eq!(names.stem("c/hand.000001.jpg", 2), "hand.000001.000002");
+        assert_eq!(names.stem("d/clip.000001.jpg", 3), "clip.000001");
+    }
 
     #[test]
     fn repeated_stems_get_their_numbers() {

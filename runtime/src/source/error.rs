@@ -82,7 +82,7 @@ pub enum SourceErrorKind {
     #[error("disconnected ({0})")]
     Disconnected(String),
     /// The source did not come back.
-    #[error("is lost: it did not come back within {} s ({fault})", .after.as_secs())]
+    #[error("is lost: it did not come back ({fault}; without images for {} s)", .after.as_secs())]
     Lost {
         /// How long re-opening was tried.
         after: Duration,

@@ -21,8 +21,8 @@ use crate::deadline::Deadline;
 
 /// How long each step may take until the response begins.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// When a connection that is no longer read ends by itself.
-const SILENCE: Duration = Duration::from_secs(10);
+/// When a connection that is no longer read ends by itself: later than the longest wait for a frame, which is 60 s.
+const SILENCE: Duration = Duration::from_secs(65);
 const MOST_REDIRECTS: u32 = 3;
 
 /// Begins to ask for the images of an `http://` address; what is wrong is reported by the first frame. Times out when

@@ -133,8 +133,15 @@ fn matches_of(pattern: &str) -> Result<FoundImages, SourceError> {
     // As in a shell: '*' does not stand for the dot of a hidden file.
     let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
     let mut found = FoundImages::default();
+    // The crate follows linked folders, which may lead in circles.
+    let most = Path::new(pattern).components().count() + MAX_DEPTH;
     for matched in glob::glob_with(pattern, options).map_err(unknown)? {
         match matched {
+            Ok(path) if path.components().count() > most => {
+                let fault =
+                    format!("it lies more than {MAX_DEPTH} folders deep; do linked folders lead in circles?");
+                return Err(SourceError::new(shown(&path), io::Error::other(fault)));
+            }
             Ok(path) if has_image_extension(&path) && path.is_file() => found.images.push(path),
             Ok(_) => {}
             Err(error) => {

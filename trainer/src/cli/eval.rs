@@ -83,6 +83,7 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<()> {
         }
     };
     let (mut evaluation, samples) = evaluate_stream(opened.model.as_mut(), images, &options, &mut progress)?;
+    store.take_faults().iter().for_each(|fault| eprintln!("warning: left out: {fault}"));
     evaluation.split = args.split.clone();
     let sheet = png_bytes(&evaluation_sheet(&evaluation, &samples, SHEET_COLUMNS, SHEET_CELL))?;
     if let Some(path) = &args.sheet {

@@ -8,7 +8,7 @@ use comet_engine::model::ModelError;
 use crate::data::DataError;
 use crate::data::plants::PlantError;
 use crate::model::ImportError;
-use crate::train::{CheckpointError, ConfigError, DeviceError, RunError, TrainError};
+use crate::train::{CheckpointError, CheckpointErrorKind, ConfigError, DeviceError, RunError, TrainError};
 
 /// A check that was asked for did not pass.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn training_code(error: &TrainError) -> u8 {
     match error {
         TrainError::Config(_) => USAGE,
+        TrainError::Checkpoint(error) if matches!(error.kind, CheckpointErrorKind::Write { .. }) => {
+            INPUT_OUTPUT
+        }
         TrainError::Run(_) | TrainError::Checkpoint(_) => REFUSED,
         TrainError::Import(_) | TrainError::Diverged { .. } => REFUSED,
         _ => INPUT_OUTPUT,
@@ -60,6 +63,9 @@ fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if let Some(error) = cause.downcast_ref::<TrainError>() {
             return training_code(error);
+        }
+        if let Some(PlantError::Size { .. } | PlantError::Split { .. }) = cause.downcast_ref::<PlantError>() {
+            return USAGE;
         }
         if cause.is::<GateFailed>() {
             return GATE;

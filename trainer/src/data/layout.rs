@@ -91,19 +91,21 @@ pub(super) fn arrange(root: &Path, findings: &mut Findings) -> Result<Arrangemen
 /// images of its own: a class may be called "train", too.
 fn has_splits(top: &[Entry]) -> bool {
     let folders = || top.iter().filter(|entry| entry.is_folder).map(|entry| (name_of(entry), entry));
+    // Where nothing but splits lies, loose images and a test split without classes change nothing.
+    let only_splits = folders().all(|(name, _)| name == "masks" || SPLIT_NAMES.contains(&name.as_str()));
     let splits: Vec<String> = folders()
-        .filter(|(name, entry)| SPLIT_NAMES.contains(&name.as_str()) && holds_folders_only(&entry.path))
+        .filter(|(name, _)| SPLIT_NAMES.contains(&name.as_str()))
+        .filter(|(_, entry)| holds_folders(&entry.path, only_splits))
         .map(|(name, _)| name)
         .collect();
     let trains = splits.iter().any(|name| name == "train" || name == "training");
-    let only_splits = folders().all(|(name, _)| name == "masks" || splits.contains(&name));
     trains && (splits.len() > 1 || only_splits)
 }
 
-fn holds_folders_only(folder: &Path) -> bool {
+fn holds_folders(folder: &Path, may_hold_images: bool) -> bool {
     // What is left out here is counted when the folder is read for its classes.
     let entries = walk::entries(folder, &mut Findings::default()).unwrap_or_default();
-    entries.iter().any(|entry| entry.is_folder) && !entries.iter().any(Entry::is_image)
+    entries.iter().any(|entry| entry.is_folder) && (may_hold_images || !entries.iter().any(Entry::is_image))
 }
 
 fn split_folders(
@@ -244,5 +246,18 @@ mod tests {
         folders(root.path(), &["cat", "do\ng"]);
         let error = arrange(root.path(), &mut Findings::default()).unwrap_err().to_string();
         assert!(error.contains("\"do\\ng\"") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn a_test_split_without_classes_and_loose_images_make_no_classes_of_splits() {
+        let root = tempfile::tempdir().unwrap();
+        folders(root.path(), &["train/cat", "train/dog", "test"]);
+        for path in ["test/1.jpg", "train/stray.jpg"] {
+            std::fs::write(root.path().join(path), b"x").unwrap();
+        }
+        let (arrangement, notices) = arranged(root.path());
+        assert_eq!(arrangement.layout, Layout::Splits);
+        assert_eq!(names(&arrangement), ["train/cat", "train/dog"]);
+        assert_eq!(notices.len(), 2, "{notices:?}");
     }
 }

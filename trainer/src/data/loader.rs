@@ -100,6 +100,10 @@ impl TrainingFeed {
                     .par_iter()
                     .filter_map(|&(position, index)| feed.sample(phase, epoch, position, index))
                     .collect();
+                // Nothing near an image could be read either: the epoch ends short, which is reported.
+                if samples.len() < indices.len() {
+                    break;
+                }
                 // The receiver is gone when training stops early.
                 if sender.send(Batch::new(&samples, feed.store.preprocess())).is_err() {
                     break;

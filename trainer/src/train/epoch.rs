@@ -71,11 +71,11 @@ impl EpochRun<'_> {
                 saved = Instant::now();
             }
         }
+        for fault in run.feed.store.take_faults() {
+            eprintln!("warning: not readable any more in training: {fault}");
+        }
         if position.batch != total {
             return Err(TrainError::ImagesMissing { done: position.batch, total });
-        }
-        for fault in run.feed.store.take_faults() {
-            eprintln!("warning: replaced by other images in training: {fault}");
         }
         run.require_finite(&networks, position)?;
         self.report_end(progress, position, started.elapsed().as_secs_f64(), total - first);

@@ -37,7 +37,12 @@ pub(super) fn prepare<'a>(
         None => None,
     };
     let seed = earlier.as_ref().map_or(config.seed, Earlier::data_seed);
-    let data = Data::read(config, paths, seed)?;
+    // A run that goes on has the scenes that it was started with.
+    let scenes = match (&paths.scenes, &earlier) {
+        (None, Some(earlier)) => earlier.info.sources.scenes.clone(),
+        (given, _) => given.clone(),
+    };
+    let data = Data::read(config, paths, scenes.as_deref(), seed)?;
     let info = RunInfo {
         classes: data.classes,
         preprocess: data.train.preprocess().clone(),
@@ -50,7 +55,7 @@ pub(super) fn prepare<'a>(
         effective_paste: data.train.pasted_share(data.paste),
         data_seed: Some(seed),
         device: device_name,
-        sources: Sources { data: Some(paths.data.clone()), scenes: paths.scenes.clone() },
+        sources: Sources { data: Some(paths.data.clone()), scenes },
     };
     report(&info, config, data.scenes.as_deref());
     let feed = TrainingFeed {
@@ -85,7 +90,12 @@ struct Data {
 }
 
 impl Data {
-    fn read(config: &TrainConfig, paths: &TrainPaths, seed: u64) -> Result<Self, TrainError> {
+    fn read(
+        config: &TrainConfig,
+        paths: &TrainPaths,
+        scenes_folder: Option<&Path>,
+        seed: u64,
+    ) -> Result<Self, TrainError> {
         let set = DataSet::scan(&paths.data)?;
         set.notices().iter().for_each(|notice| eprintln!("warning: {notice}"));
         let raw = Preprocess {
@@ -99,7 +109,7 @@ impl Data {
         set.require_every_class_in("train", train.items())?;
         let mut val = readable(&set, "val", &raw)?;
         train.mask_notices(&set.classes).iter().for_each(|notice| eprintln!("warning: {notice}"));
-        let scenes = match &paths.scenes {
+        let scenes = match scenes_folder {
             Some(folder) => Some(Arc::new(scenes(folder, config, paths, &train)?)),
             None => None,
         };

@@ -104,7 +104,9 @@ impl RunInfo {
 
     /// Whether `other` describes the same data, wherever they lie and whatever they are trained on.
     pub(super) fn has_the_data_of(&self, other: &Self) -> bool {
-        (&self.classes, &self.preprocess, &self.data) == (&other.classes, &other.preprocess, &other.data)
+        // The name is that of the folder, which may have been moved.
+        let data = DataSummary { name: self.data.name.clone(), ..other.data.clone() };
+        (&self.classes, &self.preprocess, &self.data) == (&other.classes, &other.preprocess, &data)
     }
 }
 
@@ -140,6 +142,8 @@ mod tests {
     fn other_data_are_recognised_and_moved_ones_are_the_same() {
         let sources = Sources { data: Some("elsewhere".into()), scenes: None };
         assert!(info().has_the_data_of(&RunInfo { device: "GPU".into(), sources, ..info() }));
+        let data = DataSummary { name: "photos-2026".into(), ..info().data };
+        assert!(info().has_the_data_of(&RunInfo { data, ..info() }));
         let mut other = info();
         other.preprocess.mean[1] = 0.51;
         assert!(!info().has_the_data_of(&other));

@@ -80,8 +80,16 @@ impl EvidenceFolder {
 
     /// Drafts, which begin with a dot, are not counted.
     fn has_room(&self) -> std::io::Result<bool> {
+        if self.limit == usize::MAX {
+            return Ok(true);
+        }
         let is_bundle = |entry: &std::fs::DirEntry| !entry.file_name().as_encoded_bytes().starts_with(b".");
-        let bundles = std::fs::read_dir(&self.folder)?.filter_map(Result::ok).filter(is_bundle);
+        let entries = match std::fs::read_dir(&self.folder) {
+            // It was moved away; the next bundle makes it again.
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(self.limit > 0),
+            entries => entries?,
+        };
+        let bundles = entries.filter_map(Result::ok).filter(is_bundle);
         Ok(bundles.take(self.limit).count() < self.limit)
     }
 

@@ -118,6 +118,11 @@ impl Link {
                     self.contradict(&message);
                     false
                 }
+                // A broker may accept a connection and close it at what is not allowed: only now is it known to last.
+                Ok(Event::Incoming(Packet::SubAck(_))) => {
+                    self.retry.reset();
+                    false
+                }
                 Ok(Event::Outgoing(Outgoing::Disconnect)) => true,
                 Ok(_) => false,
                 Err(fault) => self.lost(&fault).await,
@@ -154,7 +159,6 @@ impl Link {
 
     fn greet(&mut self) {
         self.connected = true;
-        self.retry.reset();
         if std::mem::take(&mut self.reported) {
             (self.report)(&format!("{}: connected again", self.broker));
         }

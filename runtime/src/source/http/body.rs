@@ -30,7 +30,10 @@ type Content = Chain<Cursor<Vec<u8>>, BodyReader<'static>>;
 impl Body {
     fn ask(&self) -> io::Result<Content> {
         let mut response = self.get(&self.url, None)?;
+        let is_asked = response.status() == StatusCode::UNAUTHORIZED
+            || response.headers().contains_key("WWW-Authenticate");
         if is_login_wanted(response.status())
+            && is_asked
             && let Some(login) = &self.login
         {
             response = self.log_in(response, login)?;

@@ -24,7 +24,7 @@ impl Login {
     }
 
     /// The value of the header `Authorization` for a `GET` of `path`. The strongest of the challenges is responded
-    /// to; a server that forbids without any challenge gets Basic.
+    /// to; a server that refuses with 401 and without any challenge gets Basic.
     pub(super) fn respond(&self, challenges: &[impl AsRef<str>], path: &str) -> Result<String, LoginError> {
         if challenges.is_empty() {
             return Ok(basic::encode_credentials(&self.user, &self.password));

@@ -47,11 +47,10 @@ impl ExportImages {
         };
         let val = open(&set, set.split_for("val", classes)?, preprocess)?;
         ensure!(!val.is_empty(), "{}: there is no validation image", data.display());
-        Ok(Self {
-            calibration,
-            plain: evaluation_set(&val, None, 0.0, seed),
-            pasted: scenes.map(|scenes| evaluation_set(&val, Some(&scenes), paste, seed)),
-        })
+        let plain = evaluation_set(&val, None, 0.0, seed);
+        let pasted = scenes.map(|scenes| evaluation_set(&val, Some(&scenes), paste, seed));
+        val.take_faults().iter().for_each(|fault| eprintln!("warning: left out: {fault}"));
+        Ok(Self { calibration, plain, pasted })
     }
 
     /// Validation images as they are shown in training: for the gate.
