@@ -247,8 +247,10 @@ impl Running {
 
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) -> anyhow::Result<()> {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
-        ensure!(status.context("kill")?.success(), "{} cannot be sent {name}", self.shown);
+        // The shell's own: a minimal system has no program of this name.
+        let command = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").arg("-c").arg(command).status();
+        ensure!(status.context("sh")?.success(), "{} cannot be sent {name}", self.shown);
         Ok(())
     }
 
