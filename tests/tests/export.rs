@@ -250,7 +250,7 @@ fn a_reference_set_of_another_model_is_refused_with_the_field() -> anyhow::Resul
         ("float_sha256", json!("0".repeat(64)), 3, "field 'float_sha256'"),
         ("images", json!([]), 3, "field 'images'"),
         ("format", json!(2), 5, "format 2"),
-        ("classes", json!("six"), 5, "no index of a reference set"),
+        ("classes", json!("six"), 5, "not a valid index of a reference set"),
     ];
     for (key, value, code, said) in changes {
         let mut changed = whole.clone();

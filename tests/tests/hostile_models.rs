@@ -147,7 +147,7 @@ const GRAPHS: &[Case] = &[
         |m| node_at(m, 1).attribute.push(AttributeProto { g: Some(nested(3)), ..Default::default() }),
         "a graph of its own",
     ),
-    ("graphs inside of each other", |m| *graph(m) = nested(200), "no ONNX file"),
+    ("graphs inside of each other", |m| *graph(m) = nested(200), "not an ONNX file"),
     ("functions", |m| m.functions.push(Default::default()), "functions"),
     ("a training graph", |m| m.training_info.push(Default::default()), "training"),
     ("no graph", |m| m.graph = None, "no graph"),
