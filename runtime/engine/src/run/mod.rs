@@ -1,6 +1,6 @@
 //! Prepared models.
 //!
-//! A quantized graph is divided into patterns that integer kernels run ([`plan`](crate::plan)) and nodes that tract runs.
+//! A quantized graph is divided into patterns that integer kernels run (`plan`) and nodes that tract runs.
 //! A graph that is one region runs without tract, and without allocating; in others the regions are operators of a
 //! tract model. This folder and `plan` are the only ones that depend on how a network is run; only this one names tract.
 
