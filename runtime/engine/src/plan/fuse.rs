@@ -316,8 +316,7 @@ mod tests {
         node("DequantizeLinear", &[from, "scale", "zero"], to, Vec::new())
     }
 
-    #[test]
-    fn an_activation_between_two_quantizations_becomes_a_table() {
+    fn relu_between_quantizations() -> GraphProto {
         let nodes = vec![
             quantize("image", "a"),
             dequantize("a", "b"),
@@ -325,7 +324,12 @@ mod tests {
             quantize("c", "d"),
             dequantize("d", "out"),
         ];
-        let graph = graph(nodes, "out");
+        graph(nodes, "out")
+    }
+
+    #[test]
+    fn an_activation_between_two_quantizations_becomes_a_table() {
+        let graph = relu_between_quantizations();
         let view = GraphView::new(&graph, &[1, 1, 4, 4]);
         let fusion = fuse(&view, &HashSet::new());
         let kinds: Vec<&str> = fusion.groups.iter().map(|group| group.kind.name()).collect();
@@ -335,14 +339,7 @@ mod tests {
 
     #[test]
     fn a_banned_node_leaves_its_group() {
-        let nodes = vec![
-            quantize("image", "a"),
-            dequantize("a", "b"),
-            node("Relu", &["b"], "c", Vec::new()),
-            quantize("c", "d"),
-            dequantize("d", "out"),
-        ];
-        let graph = graph(nodes, "out");
+        let graph = relu_between_quantizations();
         let view = GraphView::new(&graph, &[1, 1, 4, 4]);
         let fusion = fuse(&view, &HashSet::from([2]));
         let kinds: Vec<&str> = fusion.groups.iter().map(|group| group.kind.name()).collect();
