@@ -16,6 +16,7 @@ import time
 
 import torch
 
+import lite
 from networks import PRESETS, resnet, selector, set_bn_momentum
 from train_comet import comet_backward
 
@@ -26,12 +27,14 @@ class Torch:
     def __init__(self, args):
         torch.manual_seed(0)
         torch.set_num_threads(args.threads)
-        width = args.width or WIDTHS[args.preset]
+        width = args.width or WIDTHS.get(args.preset)
         layout = torch.channels_last if args.channels_last else torch.contiguous_format
         build = lambda net: net.to(args.device, memory_format=layout)
-        self.f_s = build(set_bn_momentum(selector(args.preset), 0.1)).train()
-        self.f_p = build(resnet(args.classes, width)).train()
-        self.f_d = build(resnet(args.classes, width)).eval().requires_grad_(False)
+        is_lite = args.preset == "lite"
+        classifier = (lambda: lite.classifier(args.classes)) if is_lite else (lambda: resnet(args.classes, width))
+        self.f_s = build(lite.selector("top-down") if is_lite else set_bn_momentum(selector(args.preset), 0.1)).train()
+        self.f_p = build(classifier()).train()
+        self.f_d = build(classifier()).eval().requires_grad_(False)
         self.optim = torch.optim.AdamW([*self.f_s.parameters(), *self.f_p.parameters()], lr=1e-3, weight_decay=0.03)
         self.x = build(torch.randn(args.batch, 3, args.size, args.size))
         self.y = torch.randint(args.classes, (args.batch,), device=args.device)
@@ -75,7 +78,7 @@ def run_trainer(args):
 
 def main():
     p = argparse.ArgumentParser(description="Time COMET training steps: PyTorch against the Rust trainer.")
-    p.add_argument("--preset", choices=PRESETS, default="full")
+    p.add_argument("--preset", choices=(*PRESETS, "lite"), default="full")
     p.add_argument("--size", type=int, default=64)
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--steps", type=int, default=10, help="timed steps a round")

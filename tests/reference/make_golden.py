@@ -17,9 +17,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import lite
 from networks import resnet, selector, set_bn_momentum
 
-PRESETS = {"full": 64, "small": 32}  # preset -> width of the two ResNet-18
+# Preset, head of the selector, width of the two ResNet-18.
+PRESETS = [("full", "lraspp", 64), ("small", "lraspp", 32), ("lite", "lraspp", 0), ("lite", "top-down", 0)]
 CLASSES, SIZE, LABELS = 10, 64, [3, 7]
 ALPHA, BETA, GAP, TARGET_AREA = 4.0, 100.0, 2.0, 0.3
 BN_MOMENTUM = 0.1
@@ -81,8 +83,12 @@ def names(net):
     return [(k, list(v.shape)) for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")]
 
 
-def build(preset, width, dtype):
-    nets = {"selector": selector(preset), "predictor": resnet(CLASSES, width), "detector": resnet(CLASSES, width)}
+def build(preset, head, width, dtype):
+    if preset == "lite":
+        nets = {"selector": lite.selector(head), "predictor": lite.classifier(CLASSES),
+                "detector": lite.classifier(CLASSES)}
+    else:
+        nets = {"selector": selector(preset), "predictor": resnet(CLASSES, width), "detector": resnet(CLASSES, width)}
     for prefix, net in nets.items():
         net.load_state_dict({k: tensor(prefix, k, s) for k, s in names(net)}, strict=False)
         set_bn_momentum(net.to(dtype), BN_MOMENTUM)
@@ -93,8 +99,8 @@ def first_batch_norm(net):
     return next((k, m) for k, m in net.named_modules() if isinstance(m, torch.nn.BatchNorm2d))
 
 
-def run(preset, width, dtype):
-    nets = build(preset, width, dtype)
+def run(preset, head, width, dtype):
+    nets = build(preset, head, width, dtype)
     f_s, f_p, f_d = nets["selector"], nets["predictor"], nets["detector"]
     x = torch.from_numpy((1.5 * uniform("input/x", 2 * 3 * SIZE * SIZE)).astype(np.float32))
     x = x.reshape(2, 3, SIZE, SIZE).to(dtype)
@@ -178,12 +184,12 @@ def numbers(t, digits=9):
     return short(t.detach().tolist())
 
 
-def entries(preset, width):
-    exact, single = run(preset, width, torch.float64), run(preset, width, torch.float32)
+def entries(preset, head, width):
+    exact, single = (run(preset, head, width, dtype) for dtype in (torch.float64, torch.float32))
     eighths = lambda g: g.flatten()[[j * g.numel() // 8 for j in range(8)]]
     mask = exact["eval"]["mask"]
     return {
-        "preset": preset, "classes": CLASSES, "width": width,
+        "preset": preset, "head": head, "classes": CLASSES, "width": width,
         "selector": [{"key": k, "shape": s} for k, s in exact["tensors"]["selector"]],
         "resnet": [{"key": k, "shape": s} for k, s in exact["tensors"]["resnet"]],
         "eval": {
@@ -216,7 +222,7 @@ def main():
                           "u": uniform("input/x", 4).tolist()},
         "input": {"shape": [2, 3, SIZE, SIZE], "labels": LABELS},
         "loss": {"alpha": ALPHA, "beta": BETA, "gap": GAP, "target_area": TARGET_AREA},
-        "presets": [entries(preset, width) for preset, width in PRESETS.items()],
+        "presets": [entries(*preset) for preset in PRESETS],
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(document, separators=(",", ":")) + "\n")

@@ -57,6 +57,11 @@ pub fn resnet_name(key: &str) -> String {
     )
 }
 
+/// Our name of a tensor of a network that has the trainer's names of modules (`tests/reference/lite.py`).
+pub fn own_name(key: &str) -> String {
+    norm_name(key)
+}
+
 /// Burn calls a BatchNorm's weight gamma and its bias beta.
 fn norm_name(name: &str) -> String {
     let Some((layer, leaf)) = name.rsplit_once('.') else { return name.to_owned() };

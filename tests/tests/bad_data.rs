@@ -119,6 +119,82 @@ fn a_class_with_one_image_is_named() -> anyhow::Result<()> {
 }
 
 #[test]
+fn one_image_is_not_enough_and_two_are() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (data, run) = (folder.path().join("photos"), folder.path().join("run"));
+    write_class(&data, "cup", 1)?;
+    training(&data, &run, 1)?.run()?.ends_with(5)?.says(&["class 'cup' has 1 image", "add more"])?;
+    for class in ["cup", "key"] {
+        write_class(&data, class, 2)?;
+    }
+    training(&data, &run, 1)?.run()?.succeeds()?;
+    assert_eq!(counts(&run)?, (Some(2), Some(2)));
+    Ok(())
+}
+
+#[test]
+fn images_of_one_colour_are_named_and_do_not_stop_a_run() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (data, run) = (folder.path().join("photos"), folder.path().join("run"));
+    for class in ["cup", "key"] {
+        fs::create_dir_all(data.join(class))?;
+        for number in 0..10 {
+            let grey = image::RgbImage::from_pixel(40, 40, image::Rgb([90; 3]));
+            grey.save(data.join(class).join(format!("{number}.png")))?;
+        }
+    }
+    let finished = training(&data, &run, 1)?.run()?.succeeds()?;
+    finished.says(&["warning: all pixels of all training images have the same colour"])?;
+    Ok(())
+}
+
+#[test]
+fn images_of_one_pixel_are_enlarged() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (data, run) = (folder.path().join("photos"), folder.path().join("run"));
+    for (class, shade) in [("dark", 20), ("light", 220)] {
+        fs::create_dir_all(data.join(class))?;
+        for number in 0..8 {
+            let pixel = image::RgbImage::from_pixel(1, 1, image::Rgb([shade, shade, number]));
+            pixel.save(data.join(class).join(format!("{number}.png")))?;
+        }
+    }
+    let words = "train --preset small --width 8 --detector-epochs 1 --epochs 1 --device cpu --data";
+    let program = trainer(words)?.arg(&data).arg("--out").arg(&run);
+    program.run()?.succeeds()?.says(&["chosen: size = 32: the shorter side of half of the images"])?;
+    Ok(())
+}
+
+#[test]
+fn what_large_images_cost_is_said() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (data, run) = (folder.path().join("photos"), folder.path().join("run"));
+    for class in ["cup", "key"] {
+        write_class(&data, class, 4)?;
+    }
+    let large = data.join("cup/large.png");
+    image::RgbImage::new(6_000, 4_100).save(&large)?;
+    // By their names some of them are training images.
+    for number in 0..3 {
+        fs::copy(&large, data.join(format!("cup/large-{number}.png")))?;
+    }
+    let finished = training(&data, &run, 1)?.words("--max-minutes 0.00001").run()?.succeeds()?;
+    finished.says(&["warning: there are images of up to 25 megapixels", "GB of memory"])?;
+    Ok(())
+}
+
+#[test]
+fn a_class_that_is_far_rarer_than_another_is_named() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (data, run) = (folder.path().join("photos"), folder.path().join("run"));
+    write_class(&data, "often", 60)?;
+    write_class(&data, "rare", 2)?;
+    let finished = training(&data, &run, 1)?.words("--max-minutes 0.00001").run()?.succeeds()?;
+    finished.says(&["warning: class 'rare' has 1 training image(s), class 'often' has"])?;
+    Ok(())
+}
+
+#[test]
 fn a_class_of_which_nothing_can_be_read_is_named() -> anyhow::Result<()> {
     let (folder, data) = plants()?;
     for path in entries(&data.join("images/train/flower-red"))? {

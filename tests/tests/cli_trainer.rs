@@ -8,7 +8,8 @@ use comet_tests::fixture::{
 };
 use comet_tests::json::top_level_keys;
 use comet_tests::program::trainer;
-use comet_trainer::train::{Checkpoint, Phase, TrainConfig, read_records};
+use comet_trainer::model::Preset;
+use comet_trainer::train::{Checkpoint, Phase, Recipe, TrainConfig, read_records};
 use serde_json::Value;
 
 #[test]
@@ -18,6 +19,9 @@ fn a_run_leaves_settings_measures_images_and_checkpoints_behind() -> anyhow::Res
         .iter()
         .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
         .collect();
+    let (events, names): (Vec<String>, Vec<String>) =
+        names.into_iter().partition(|name| name.starts_with("events.out.tfevents."));
+    assert!(events.len() == 1 && events[0].ends_with(".comet.0"), "{events:?}");
     let expected = [
         "best.ckpt",
         "config.toml",
@@ -128,7 +132,9 @@ fn an_unknown_setting_is_named_with_its_line_and_the_nearest_one() -> anyhow::Re
 fn values_that_cannot_work_are_usage_errors() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let cases = [
-        ("--size 70", "multiple of 16"),
+        ("--size 70", "multiple of 32"),
+        ("--size 80", "multiple of 32"),
+        ("--preset small --size 70", "multiple of 16"),
         ("--size 16", "between 32 and 1024"),
         ("--size few", "--size"),
         ("--batch 1", "batch"),
@@ -142,6 +148,10 @@ fn values_that_cannot_work_are_usage_errors() -> anyhow::Result<()> {
         ("--resume first", "last and best"),
         ("--preset huge", "full and small"),
         ("--schedule never", "one-cycle"),
+        ("--recipe mine", "standard and paper"),
+        ("--ema 1", "ema"),
+        ("--mixup 2", "mixup"),
+        ("--label-smoothing 1", "objective.label-smoothing"),
         ("--completeness much", "hinge and paper"),
         ("--device tpu", "gpu:<number>"),
         ("--config no-such-file.toml", "no-such-file.toml"),
@@ -152,6 +162,67 @@ fn values_that_cannot_work_are_usage_errors() -> anyhow::Result<()> {
         program.words(words).run()?.ends_with(2)?.says(&[said])?;
     }
     assert_eq!(entries(folder.path())?.len(), 0, "nothing was written");
+    Ok(())
+}
+
+#[test]
+fn what_is_not_given_is_chosen_from_the_data_said_and_written_down() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = folder.path().join("run");
+    let words = "--preset small --width 8 --device cpu --max-minutes 0.00001";
+    let program = trainer("train")?.arg("--data").arg(tiny_data()?).arg("--out").arg(&run).words(words);
+    program.run()?.succeeds()?.says(&[
+        "chosen: size = 32: the shorter side",
+        "chosen: batch = 12: at most a quarter of the 60 training images",
+        "chosen: detector-epochs = 60: about 1000 steps from random weights, 5 an epoch",
+        "chosen: epochs = 120:",
+        "a third more than the median mask",
+        "chosen: augmentation: stronger, since there are about 10 images a class",
+    ])?;
+    let chosen = TrainConfig::read(&run.join("config.toml"))?;
+    assert_eq!((chosen.size, chosen.batch, chosen.detector_epochs, chosen.epochs), (32, 12, 60, 120));
+    assert!((0.05..0.3).contains(&chosen.objective.target_area), "{}", chosen.objective.target_area);
+    assert!(!chosen.pretrained && chosen.head_epochs == 0 && chosen.augmentation.scale > 0.0);
+
+    let again = trainer("train --resume --device cpu --max-minutes 0.00001 --data")?.arg(tiny_data()?);
+    let again = again.arg("--out").arg(&run).run()?.succeeds()?;
+    assert!(!again.stderr.contains("chosen:"), "{}", again.stderr);
+    assert_eq!(TrainConfig::read(&run.join("config.toml"))?, chosen);
+    Ok(())
+}
+
+#[test]
+fn the_papers_recipe_is_written_down_with_every_value() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = folder.path().join("run");
+    // Its networks at 224 px with batches of 128 are too much for a test; what is given stays.
+    let words = "--preset full --from-scratch --recipe paper --width 8 --size 32 --batch 8 --device cpu";
+    let program = trainer("train --max-minutes 0.00001 --data")?.arg(tiny_data()?).arg("--out").arg(&run);
+    let finished = program.words(words).run()?.succeeds()?;
+    assert!(!finished.stderr.contains("chosen:"), "{}", finished.stderr);
+    let config = TrainConfig::read(&run.join("config.toml"))?;
+    let paper = TrainConfig::recipe(Recipe::Paper, Preset::Full, false);
+    assert_eq!(config, TrainConfig { width: 8, size: 32, batch: 8, ..paper });
+    assert_eq!(
+        (config.objective.alpha, config.objective.beta, config.objective.target_area),
+        (5.0, 100.0, 0.1)
+    );
+    Ok(())
+}
+
+#[test]
+fn a_finished_run_says_what_to_do_next_in_commands_that_work() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = folder.path().join("my run");
+    let finished = training(tiny_data()?, &run, 1)?.run()?.succeeds()?;
+    let next: Vec<&str> = finished.stderr.lines().skip_while(|line| *line != "next:").skip(1).collect();
+    assert_eq!(next.len(), 3, "{}", finished.stderr);
+    let quoted = format!("'{}'", run.display());
+    assert!(next[0].trim_start().starts_with(&format!("trainer eval {quoted} --data ")), "{}", next[0]);
+    assert!(
+        next[0].contains("--split val --report '") && next[1].contains("--quantize -o 'my run.int8.onnx'")
+    );
+    assert!(next[1].trim_start().starts_with(&format!("trainer export {quoted} --data ")), "{}", next[1]);
     Ok(())
 }
 
@@ -178,6 +249,13 @@ fn a_measurement_has_the_documented_keys() -> anyhow::Result<()> {
         assert!(percents.all(|value| (0.0..=100.0).contains(&value)), "{key}: {}", found[key]);
     }
     assert_eq!(found["n"], VALIDATION);
+    let calibration = &found["calibration"];
+    assert_eq!(calibration["n"], VALIDATION);
+    let temperature = calibration["temperature"].as_f64().unwrap_or(-1.0);
+    assert!((0.0498..=20.0855).contains(&temperature), "{calibration}");
+    // The likelihood is what the temperature is fitted by, on these images.
+    let nll = |when: &str| calibration[when]["nll"].as_f64().unwrap_or(f64::NAN);
+    assert!(nll("after") <= nll("before"), "{calibration}");
     let scores = found["fidelity"].as_object().cloned().unwrap_or_default();
     assert!(
         scores.len() == 3 && ["5", "10", "20"].iter().all(|share| scores.contains_key(*share)),
@@ -230,6 +308,11 @@ fn the_exported_float_file_measures_as_the_run_does() -> anyhow::Result<()> {
         trainer("eval --json --device cpu --data")?.arg(tiny_data()?).arg(subject).run()?.succeeds()?.json()
     };
     let (run, exported) = (measure(tiny_run()?)?, measure(&file)?);
+    let calibrated = |found: &Value, key: &str| found["calibration"][key].as_f64().unwrap_or(f64::NAN);
+    let carried = ModelFile::read(&file)?.manifest().temperature;
+    assert_eq!(calibrated(&exported, "temperature"), carried, "the file's");
+    // Burn and the engine round differently.
+    assert!((calibrated(&run, "temperature") / carried - 1.0).abs() < 0.02, "{carried}: {run}");
     for key in ["accuracy", "pxap"] {
         let (run, exported) = (run[key].as_f64().unwrap(), exported[key].as_f64().unwrap());
         assert!((run - exported).abs() <= 0.5, "{key}: {run} % in Burn, {exported} % in the engine");

@@ -10,12 +10,13 @@ use std::path::Path;
 use anyhow::Context;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn_store::{ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
 use comet_tests::network::{Tensors, gradients, tensors};
 use comet_tests::random::{SplitMix64, fnv1a};
 use comet_tests::repository;
-use comet_tests::torch::{Entry, place, resnet_name, selector_name};
+use comet_tests::torch::{Entry, own_name, place, resnet_name, selector_name};
 use comet_trainer::model::{
-    Backbone, Comet, CometConfig, Preset, ResNet18, import_classifier, import_selector,
+    Classifier, Comet, CometConfig, Head, Preset, import_classifier, import_selector,
 };
 use comet_trainer::train::{Completeness, Objective, comet_step};
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
@@ -34,7 +35,7 @@ const STATISTICS: f64 = 1e-5;
 fn gradient_tolerance(preset: Preset) -> f64 {
     match preset {
         Preset::Full => 1e-3,
-        Preset::Small => 5e-3,
+        Preset::Small | Preset::Lite => 5e-3,
     }
 }
 
@@ -104,38 +105,58 @@ fn write_weights(path: &Path, net: &str, layout: &[Entry]) -> anyhow::Result<()>
     Ok(serialize_to_file(views, None, path)?)
 }
 
+/// Fills a network that has the file's names of modules.
+fn load<M: ModuleSnapshot>(network: &mut M, path: &Path) -> anyhow::Result<usize> {
+    let mut store =
+        SafetensorsStore::from_file(path).with_from_adapter(PyTorchToBurnAdapter).skip_enum_variants(true);
+    Ok(network.load_from(&mut store)?.applied.len())
+}
+
 /// Three networks with the file's weights, in training.
 struct Networks {
+    preset: Preset,
     device: Device,
     comet: Comet,
-    detector: ResNet18,
+    detector: Classifier,
     selector_layout: Vec<Entry>,
     resnet_layout: Vec<Entry>,
 }
 
 impl Networks {
-    fn read(preset: Preset, golden: &Value) -> anyhow::Result<Self> {
+    fn read(preset: Preset, head: Head, golden: &Value) -> anyhow::Result<Self> {
         let (selector_layout, resnet_layout) = (layout(&golden["selector"]), layout(&golden["resnet"]));
         let (width, classes) = (number(&golden["width"]) as usize, number(&golden["classes"]) as usize);
         let device = Device::flex().autodiff();
-        let config = CometConfig { preset, width, classes, momentum: 0.1 };
+        let config = CometConfig { preset, width, classes, momentum: 0.1, head };
         let mut comet = config.init(&device);
         let mut detector = config.classifier().init(&device);
-        let backbone = match preset {
-            Preset::Full => Backbone::Large,
-            Preset::Small => Backbone::Small,
-        };
         let folder = tempfile::tempdir()?;
         let file = |net: &str| folder.path().join(format!("{net}.safetensors"));
         write_weights(&file("selector"), "selector", &selector_layout)?;
         write_weights(&file("predictor"), "predictor", &resnet_layout)?;
         write_weights(&file("detector"), "detector", &resnet_layout)?;
-        let taken = import_selector(&mut comet.selector, backbone, &file("selector"))?;
+        let taken = match config.selector().mobilenet {
+            Some(backbone) => import_selector(&mut comet.selector, Some(backbone), &file("selector"))?,
+            None => load(&mut comet.selector, &file("selector"))?,
+        };
         assert_eq!(taken, selector_layout.len(), "every tensor of the selector is taken over");
         for (network, net) in [(&mut comet.predictor, "predictor"), (&mut detector, "detector")] {
-            assert_eq!(import_classifier(network, &file(net))?, resnet_layout.len(), "{net}");
+            let taken = match preset {
+                Preset::Lite => load(network, &file(net))?,
+                Preset::Full | Preset::Small => import_classifier(network, &file(net))?,
+            };
+            assert_eq!(taken, resnet_layout.len(), "{net}");
         }
-        Ok(Self { device, comet, detector: detector.freeze(), selector_layout, resnet_layout })
+        Ok(Self { preset, device, comet, detector: detector.freeze(), selector_layout, resnet_layout })
+    }
+
+    /// Our name of a tensor of one of the networks.
+    fn name(&self, net: &str, key: &str) -> String {
+        match (self.preset, net) {
+            (Preset::Lite, _) => own_name(key),
+            (_, "selector") => selector_name(key, &self.selector_layout),
+            _ => resnet_name(key),
+        }
     }
 
     /// The input of the file on a device.
@@ -158,7 +179,7 @@ fn check_names(networks: &Networks) -> anyhow::Result<()> {
     ];
     for (net, found, layout) in &nets {
         for (key, shape) in *layout {
-            let name = if *net == "selector" { selector_name(key, layout) } else { resnet_name(key) };
+            let name = networks.name(net, key);
             let found = found.get(&name).with_context(|| format!("{net}: '{key}' should be '{name}'"))?;
             let expected = weights(net, key, shape);
             let same =
@@ -195,6 +216,7 @@ fn check_step(preset: Preset, networks: &Networks, golden: &Value, document: &Va
         beta: number(&constants["beta"]),
         target_area: number(&constants["target_area"]),
         gap: number(&constants["gap"]),
+        label_smoothing: 0.0,
     };
     let images = Networks::images(&networks.device);
     let labels: Vec<i64> =
@@ -221,20 +243,22 @@ fn check_step(preset: Preset, networks: &Networks, golden: &Value, document: &Va
     let tolerance = gradient_tolerance(preset);
     let selector = gradients(&networks.comet.selector, &step.selector)?;
     let layout = &networks.selector_layout;
-    check_gradients("selector", &selector, &golden["gradients"]["selector"], layout, tolerance)?;
+    check_gradients(networks, "selector", &selector, &golden["gradients"]["selector"], layout, tolerance)?;
     let predictor = gradients(&networks.comet.predictor, &step.predictor)?;
     let layout = &networks.resnet_layout;
-    check_gradients("predictor", &predictor, &golden["gradients"]["predictor"], layout, tolerance)?;
+    check_gradients(networks, "predictor", &predictor, &golden["gradients"]["predictor"], layout, tolerance)?;
 
     assert!(tensors(&networks.detector)? == frozen, "the detector does not learn");
     let selector = tensors(&networks.comet.selector.valid())?;
     check_statistics(&selector, "backbone.stem.bn", &golden["batch_norm"]["selector"]);
     let predictor = tensors(&networks.comet.predictor.valid())?;
-    check_statistics(&predictor, "bn1", &golden["batch_norm"]["predictor"]);
+    let first = if preset == Preset::Lite { "features.stem.bn" } else { "bn1" };
+    check_statistics(&predictor, first, &golden["batch_norm"]["predictor"]);
     Ok(())
 }
 
 fn check_gradients(
+    networks: &Networks,
     net: &str,
     found: &Tensors,
     expected: &Value,
@@ -246,7 +270,7 @@ fn check_gradients(
     let mut faults = Vec::new();
     for entry in &expected {
         let key = text(entry, "key");
-        let name = if net == "selector" { selector_name(key, layout) } else { resnet_name(key) };
+        let name = networks.name(net, key);
         let gradient = found.get(&name).with_context(|| format!("{net}: '{name}' has no gradient"))?;
         let shape = layout.iter().find(|(known, _)| known == key).map(|(_, shape)| shape.as_slice());
         let shape = shape.with_context(|| format!("{net}: '{key}' has no shape"))?;
@@ -280,12 +304,13 @@ fn check_statistics(found: &Tensors, layer: &str, expected: &Value) {
     }
 }
 
-fn check(preset: Preset) -> anyhow::Result<()> {
+fn check(preset: Preset, head: Head) -> anyhow::Result<()> {
     let document = golden()?;
     let mut presets = document["presets"].as_array().into_iter().flatten();
-    let golden = presets.find(|entry| text(entry, "preset") == preset.name());
+    let golden =
+        presets.find(|entry| text(entry, "preset") == preset.name() && text(entry, "head") == head.name());
     let golden = golden.context("the preset is not in the file")?;
-    let networks = Networks::read(preset, golden)?;
+    let networks = Networks::read(preset, head, golden)?;
     check_names(&networks)?;
     check_predictions(&networks, golden);
     check_step(preset, &networks, golden, &document)
@@ -305,10 +330,16 @@ fn both_sides_draw_the_same_numbers() -> anyhow::Result<()> {
 
 #[test]
 fn the_full_pair_and_its_step_equal_pytorch() -> anyhow::Result<()> {
-    check(Preset::Full)
+    check(Preset::Full, Head::LrAspp)
 }
 
 #[test]
 fn the_small_pair_and_its_step_equal_pytorch() -> anyhow::Result<()> {
-    check(Preset::Small)
+    check(Preset::Small, Head::LrAspp)
+}
+
+#[test]
+fn the_lite_pair_and_its_step_equal_pytorch_with_each_head() -> anyhow::Result<()> {
+    check(Preset::Lite, Head::LrAspp)?;
+    check(Preset::Lite, Head::TopDown)
 }

@@ -251,7 +251,7 @@ fn an_invalid_detector_is_refused_when_it_is_asked_for() -> anyhow::Result<()> {
 #[test]
 fn hostile_manifests_are_refused_at_once_by_name() -> anyhow::Result<()> {
     type Edit = fn(&mut Value);
-    let edits: [(&str, Edit, &str); 17] = [
+    let edits: [(&str, Edit, &str); 23] = [
         ("a deviation of zero", |m| m["preprocess"]["std"][0] = json!(0.0), "'preprocess.std'"),
         ("a deviation below zero", |m| m["preprocess"]["std"][0] = json!(-0.2), "'preprocess.std'"),
         (
@@ -267,6 +267,12 @@ fn hostile_manifests_are_refused_at_once_by_name() -> anyhow::Result<()> {
         ("no classes", |m| m["classes"] = json!([]), "'classes'"),
         ("too many classes", |m| m["classes"] = json!(["a", "b", "c"]), "'classes'"),
         ("a fill", |m| m["fill"] = json!(0.5), "'fill'"),
+        ("a temperature of zero", |m| m["temperature"] = json!(0.0), "'temperature'"),
+        ("a temperature below zero", |m| m["temperature"] = json!(-1.5), "'temperature'"),
+        ("a temperature of nearly nothing", |m| m["temperature"] = json!(1e-300), "'temperature'"),
+        ("a huge temperature", |m| m["temperature"] = json!(1e300), "'temperature'"),
+        ("a temperature in words", |m| m["temperature"] = json!("hot"), "'temperature'"),
+        ("no temperature where one is said to be", |m| m["temperature"] = json!(null), "'temperature'"),
         ("an unknown precision", |m| m["precision"] = json!("int4"), "int4"),
         ("another version", |m| m["format_version"] = json!(99), "format 99"),
         ("a version in words", |m| m["format_version"] = json!("one"), "no format_version"),
@@ -284,6 +290,11 @@ fn hostile_manifests_are_refused_at_once_by_name() -> anyhow::Result<()> {
         ("nothing", String::new(), "manifest that cannot be read"),
         ("a deviation that is not a number", plain.replace("0.25,", "NaN,"), "manifest that cannot be read"),
         ("a deviation without end", plain.replace("0.25,", "1e999,"), "manifest that cannot be read"),
+        (
+            "a temperature that is not a number",
+            plain.replace("\"fill\":0.0", "\"fill\":0.0,\"temperature\":NaN"),
+            "manifest that cannot be read",
+        ),
         ("lists in lists", "[".repeat(100_000), "recursion limit"),
         ("100,001 classes", many_classes(100_001), "'classes'"),
     ];

@@ -144,17 +144,51 @@ fn another_format_version_is_named() -> anyhow::Result<()> {
 #[test]
 fn a_valid_file_whose_manifest_does_not_fit_is_refused_with_the_field() -> anyhow::Result<()> {
     type Change = fn(&mut serde_json::Value);
-    let changes: [(&str, Change); 4] = [
+    let changes: [(&str, Change); 6] = [
         ("classes", |manifest| manifest["classes"] = serde_json::json!(["one", "two"])),
         ("preprocess", |manifest| manifest["preprocess"]["width"] = 97.into()),
         ("preprocess.std", |manifest| manifest["preprocess"]["std"][1] = 0.0.into()),
         ("fill", |manifest| manifest["fill"] = 1.0.into()),
+        ("temperature", |manifest| manifest["temperature"] = 0.0.into()),
+        ("temperature", |manifest| manifest["temperature"] = 101.into()),
     ];
     for (field, change) in changes {
         let error = ModelFile::parse("changed", &with_manifest(change)?, true).unwrap_err();
         let is_named = matches!(error.kind, ModelErrorKind::Field { field: named, .. } if named == field);
         assert!(is_named, "{field}: {error}");
     }
+    Ok(())
+}
+
+/// Twice the temperature halves the logarithm of the odds.
+#[test]
+fn a_temperature_in_the_manifest_changes_probabilities_and_no_class() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (file, photo) = (folder.path().join("model.onnx"), folder.path().join("photo.png"));
+    image(16, 16, 1).save(&photo)?;
+    let predict = |temperature: Option<f64>| -> anyhow::Result<(serde_json::Value, f64)> {
+        let mut manifest = manifest();
+        if let Some(temperature) = temperature {
+            manifest["temperature"] = temperature.into();
+        }
+        fs::write(&file, with_checksum(&model(), &manifest.to_string()))?;
+        let found = comet_edge("predict --json --model")?.arg(&file).arg(&photo).run()?.succeeds()?.json()?;
+        let scores: Vec<f64> =
+            found["scores"].as_array().into_iter().flatten().filter_map(|s| s.as_f64()).collect();
+        assert_eq!(found["probability"].as_f64(), scores.iter().copied().reduce(f64::max), "{found}");
+        Ok((found, (scores[0] / scores[1]).ln()))
+    };
+    let (plain, odds) = predict(None)?;
+    let (same, _) = predict(Some(1.0))?;
+    assert_eq!((&same["scores"], &same["class"]), (&plain["scores"], &plain["class"]), "1 is no temperature");
+    for temperature in [2.0, 0.5] {
+        let (found, warm) = predict(Some(temperature))?;
+        assert_eq!((&found["class"], &found["mask"]), (&plain["class"], &plain["mask"]));
+        assert!((warm - odds / temperature).abs() < 1e-4, "{temperature}: {warm} and {odds}");
+        let told = comet_edge("inspect")?.arg(&file).run()?.succeeds()?.stdout;
+        assert!(told.contains(&format!("temperature  {temperature} (")), "{told}");
+    }
+    assert!(odds.abs() > 0.01, "the classes differ");
     Ok(())
 }
 

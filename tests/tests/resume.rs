@@ -6,10 +6,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use burn::tensor::Device;
-use comet_tests::fixture::{Shared, copy_folder, shared, shared_folder, tiny_data, tiny_run, training};
+use comet_tests::fixture::{
+    Shared, copy_folder, entries, shared, shared_folder, tiny_data, tiny_run, training,
+};
 use comet_tests::network::{Tensors, tensors};
 use comet_tests::program::{Program, Running, trainer};
-use comet_trainer::train::{Checkpoint, TrainedRun};
+use comet_trainer::train::{Checkpoint, Phase, TrainedRun};
 use serde_json::Value;
 
 const EPOCHS: usize = 3;
@@ -48,6 +50,21 @@ fn curve(run: &Path) -> anyhow::Result<Vec<Value>> {
     Ok(lines)
 }
 
+/// Number of events in the one file that TensorBoard reads: each is its length, a checksum, data, and their checksum.
+fn events(run: &Path) -> anyhow::Result<usize> {
+    let files = entries(run)?.into_iter().filter(|path| path.to_string_lossy().contains(".tfevents."));
+    let files: Vec<PathBuf> = files.collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let (bytes, mut at, mut count) = (fs::read(&files[0])?, 0, 0);
+    while at < bytes.len() {
+        let length = u64::from_le_bytes(bytes[at..at + 8].try_into()?);
+        at += 16 + usize::try_from(length)?;
+        count += 1;
+    }
+    assert_eq!(at, bytes.len(), "the last one is whole");
+    Ok(count)
+}
+
 /// The weights of a checkpoint. Its bytes may differ: Burn numbers parameters at random.
 fn weights(run: &Path, which: &str) -> anyhow::Result<Tensors> {
     tensors(&TrainedRun::read(run, which, &Device::flex())?.comet)
@@ -68,6 +85,7 @@ fn assert_same_as_undisturbed(run: &Path) -> anyhow::Result<()> {
     let (expected, found) = (curve(undisturbed()?)?, curve(run)?);
     assert_eq!(expected.len(), 1 + EPOCHS);
     assert_eq!(found.len(), expected.len(), "epochs in the journal");
+    assert_eq!(events(run)?, expected.len() + 1, "each epoch once, behind the file's version");
     for (expected, found) in expected.iter().zip(&found) {
         assert_eq!(found, expected, "the journal");
     }
@@ -123,6 +141,34 @@ fn a_run_that_is_interrupted_in_its_first_epoch_goes_on_too() -> anyhow::Result<
     assert_eq!((left.position.records, left.position.batch), (0, 1), "{:?}", left.position);
     resuming(&run)?.run()?.succeeds()?;
     assert_same_as_undisturbed(&run)
+}
+
+#[test]
+fn averages_mixing_and_held_backbones_go_on_too_wherever_a_run_stops() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let train = |name: &str, words: &str| -> anyhow::Result<PathBuf> {
+        let run = folder.path().join(name);
+        let settings = "--ema 0.9 --mixup 0.4 --label-smoothing 0.1 --head-epochs 1 --warm-start";
+        training(tiny_data()?, &run, 2)?.words(settings).words(words).run()?.succeeds()?;
+        Ok(run)
+    };
+    let whole = train("whole", "")?;
+    let parts = train("parts", "--max-minutes 0.00001")?;
+    // One batch each: from the detector's epoch of eight batches into COMET's first, in which the backbones are held.
+    for _ in 0..10 {
+        resuming(&parts)?.words("--max-minutes 0.00001").run()?.succeeds()?;
+    }
+    let left = Checkpoint::read(&parts.join("last.ckpt"))?;
+    assert_eq!((left.position.epoch, left.position.phase), (0, Phase::Comet), "{:?}", left.position);
+    assert!(left.position.batch > 0 && left.parts.contains_key("comet-average.bpk"));
+    resuming(&parts)?.run()?.succeeds()?.says(&["all epochs are done"])?;
+
+    assert_eq!(curve(&parts)?, curve(&whole)?);
+    for which in ["best", "last"] {
+        let (expected, found) = (weights(&whole, which)?, weights(&parts, which)?);
+        assert_eq!(first_difference(&expected, &found), None, "{which}.ckpt");
+    }
+    Ok(())
 }
 
 #[test]

@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod data;
 pub mod export;
+pub(crate) mod layers;
 pub mod metrics;
 pub mod model;
 pub mod quant;

@@ -1,5 +1,5 @@
-//! Time of the kernels on every tier of this processor, on one thread, at shapes of ResNet-18 and LR-ASPP for images
-//! of 224x224 pixels. Elements are multiplications for convolutions, values of the output for everything else.
+//! Time of the kernels on every tier of this processor, on one thread, at shapes of ResNet-18, LR-ASPP and a
+//! top-down head for images of 224x224 pixels. Elements are multiplications for convolutions, values of the output for everything else.
 //!
 //! `cargo bench -p comet-kernels -- depthwise` runs those with this word in their names.
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use comet_kernels::{
     Add, ChannelScale, Compose, Conv, ConvShape, ConvSpec, Depthwise, Halo, Layout, MaxPool, Pool,
-    Quantization, Quantize, Resize, Table, Target, Tier,
+    Quantization, Quantize, Resize, ResizeBytes, Table, Target, Tier,
 };
 use criterion::{Criterion, Throughput};
 
@@ -39,6 +39,7 @@ fn main() {
     quantize(&mut criterion);
     compose(&mut criterion);
     resize(&mut criterion);
+    resize_bytes(&mut criterion);
     criterion.final_summary();
 }
 
@@ -145,7 +146,7 @@ impl Layer {
     }
 }
 
-const LAYERS: [Layer; 9] = [
+const LAYERS: [Layer; 10] = [
     Layer::dense(3, 64, 224, 7).strided(2),
     Layer::dense(64, 64, 56, 3),
     Layer::dense(128, 128, 28, 3),
@@ -155,6 +156,7 @@ const LAYERS: [Layer; 9] = [
     Layer::dense(160, 960, 14, 1),
     Layer::depthwise(64, 112, 3).strided(2),
     Layer::depthwise(672, 14, 5).dilated(2),
+    Layer::depthwise(672, 14, 5).strided(2),
 ];
 
 /// A tensor without a halo.
@@ -257,5 +259,16 @@ fn resize(criterion: &mut Criterion) {
         let resize = Resize::new(tier, [28; 2], [224; 2]).unwrap();
         let mut target = vec![0.0; 224 * 224];
         move || resize.run(logits, &mut target).unwrap()
+    });
+}
+
+fn resize_bytes(criterion: &mut Criterion) {
+    let (small, large) = (plain(48, 28, 28), plain(48, 56, 56));
+    let bytes = &Random::new(SEED).bytes(small.len());
+    let pool = &Pool::new(1).unwrap();
+    each_tier(criterion, "resize 48 from 28x28 to 56x56", values(large), |tier| {
+        let resize = ResizeBytes::new(tier, (small, STEPS), large, STEPS.scale, BYTES).unwrap();
+        let mut target = vec![0; large.len()];
+        move || resize.run(pool, bytes, &mut target).unwrap()
     });
 }

@@ -1,5 +1,6 @@
 //! The last steps of an attribution map, from logits to pixels: real numbers in planes, the same on every processor.
 
+use crate::blend::{Blend, LONGEST, both_sides};
 use crate::versions::versions;
 use crate::{Fault, Tier};
 
@@ -12,27 +13,14 @@ pub struct Resize {
     columns: Vec<Blend>,
 }
 
-/// `value[first] + (value[second] - value[first]) * share`
-#[derive(Clone, Copy, Debug)]
-struct Blend {
-    first: u32,
-    second: u32,
-    share: f32,
-}
-
-/// Widest plane that a row on the stack serves.
-const WIDEST: usize = 4096;
-
 impl Resize {
     /// From `[height, width]` to `[height, width]`.
     ///
     /// # Errors
     /// [`Fault::Shape`] if a side is zero or larger than 4096.
     pub fn new(tier: Tier, from: [usize; 2], to: [usize; 2]) -> Result<Self, Fault> {
-        if from.iter().chain(&to).any(|side| !(1..=WIDEST).contains(side)) {
-            return Err(Fault::Shape("a plane to resize has a side outside 1 to 4096"));
-        }
-        Ok(Self { tier: tier.check()?, from, rows: blends(from[0], to[0]), columns: blends(from[1], to[1]) })
+        let [rows, columns] = both_sides(from, to)?;
+        Ok(Self { tier: tier.check()?, from, rows, columns })
     }
 
     /// Resizes every plane of `input`.
@@ -47,7 +35,7 @@ impl Resize {
         }
         for (input, output) in input.chunks_exact(small).zip(output.chunks_exact_mut(large)) {
             // The rows of the input that were resized last: neighbours in the output share them.
-            let mut rows = [[0.0; WIDEST]; 2];
+            let mut rows = [[0.0; LONGEST]; 2];
             let [a, b] = rows.each_mut().map(|row| &mut row[..self.columns.len()]);
             let (mut first, mut second) = ((u32::MAX, a), (u32::MAX, b));
             for (blend, output) in self.rows.iter().zip(output.chunks_exact_mut(self.columns.len())) {
@@ -66,21 +54,6 @@ impl Resize {
         }
         Ok(())
     }
-}
-
-fn blends(from: usize, to: usize) -> Vec<Blend> {
-    let scale = from as f64 / to as f64;
-    let last = from - 1;
-    let blend = |index: usize| {
-        let centre = ((index as f64 + 0.5) * scale - 0.5).clamp(0.0, last as f64);
-        let first = (centre as usize).min(last);
-        Blend {
-            first: first as u32,
-            second: (first + 1).min(last) as u32,
-            share: (centre - first as f64) as f32,
-        }
-    };
-    (0..to).map(blend).collect()
 }
 
 versions! {

@@ -91,6 +91,12 @@ fn layers_of_networks() {
     let layers = [
         ("a layer on an image", Plan::dense([3, 64], [20, 20], [7, 7]).padded([3; 4]).strided([2, 2])),
         ("a layer padded behind", Plan::dense([3, 16], [19, 20], [3, 3]).padded([0, 0, 1, 1])),
+        (
+            "an image in steps of two",
+            Plan::dense([3, 32], [24, 26], [3, 3]).padded([0, 0, 1, 1]).strided([2, 2]),
+        ),
+        ("64 channels padded behind", Plan::dense([64, 64], [16, 16], [3, 3]).padded([0, 0, 2, 2])),
+        ("1x1 with rows and columns behind", Plan::dense([24, 40], [6, 5], [1, 1]).padded([0, 0, 1, 1])),
         ("a fully connected layer", Plan::dense([512, 100], [1, 1], [1, 1])),
         ("a fully connected layer over pixels", Plan::dense([16, 10], [7, 7], [7, 7])),
         ("a shortcut", Plan::dense([64, 128], [14, 14], [1, 1]).strided([2, 2])),

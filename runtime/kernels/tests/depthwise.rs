@@ -32,6 +32,19 @@ fn any_number_of_channels() {
 
 #[test]
 #[cfg_attr(miri, ignore = "too slow")]
+fn any_number_of_channels_under_5x5_padded_behind() {
+    let pools = pools();
+    for channels in 1..=145 {
+        // TensorFlow's "same": what is missing lies behind, more than before.
+        for (stride, padding) in [(1, [2; 4]), (2, [1, 1, 2, 2])] {
+            let plan = Plan::depthwise(channels, [6, 8], [5, 5]).padded(padding).strided([stride; 2]);
+            Case::new(plan, channels as u64).check(&pools);
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn any_number_of_columns() {
     let pools = pools();
     for width in 1..=32 {
@@ -81,6 +94,8 @@ fn layers_of_networks() {
         ("3x3 in steps of two", Plan::depthwise(72, [15, 14], [3, 3]).padded([1; 4]).strided([2, 2])),
         ("3x3 padded behind", Plan::depthwise(24, [16, 16], [3, 3]).padded([0, 0, 1, 1]).strided([2, 2])),
         ("5x5", Plan::depthwise(120, [7, 7], [5, 5]).padded([2; 4])),
+        ("5x5 padded behind", Plan::depthwise(144, [14, 14], [5, 5]).padded([1, 1, 2, 2]).strided([2, 2])),
+        ("5x5 padded before", Plan::depthwise(96, [9, 11], [5, 5]).padded([2, 2, 1, 1]).strided([2, 2])),
         ("only padding at the corners", Plan::depthwise(4, [1, 1], [3, 3]).padded([5, 4, 3, 5])),
         ("steps past the last window", Plan::depthwise(8, [9, 8], [2, 2]).strided([5, 7])),
         ("one value", Plan::depthwise(1, [1, 1], [1, 1])),

@@ -13,6 +13,16 @@ pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { i: value, ..empty(name, AttributeType::Int) }
 }
 
+/// Makes an attribute that holds a list of integers.
+pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto { ints: values.to_vec(), ..empty(name, AttributeType::Ints) }
+}
+
+/// Makes an attribute that holds a text.
+pub fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto { s: value.as_bytes().to_vec(), ..empty(name, AttributeType::String) }
+}
+
 fn empty(name: &str, kind: AttributeType) -> AttributeProto {
     AttributeProto { name: name.to_owned(), r#type: kind as i32, ..AttributeProto::default() }
 }
@@ -48,12 +58,13 @@ mod tests {
 
     #[test]
     fn attributes_are_found_by_name_and_absent_ones_have_no_value() {
-        let text = AttributeProto { s: b"linear".into(), ..empty("mode", AttributeType::String) };
-        let node =
-            NodeProto { attribute: vec![float("alpha", 0.5), int("axis", -1), text], ..NodeProto::default() };
+        let attribute =
+            vec![float("alpha", 0.5), int("axis", -1), text("mode", "linear"), ints("strides", &[2, 1])];
+        let node = NodeProto { attribute, ..NodeProto::default() };
         assert_eq!(float_of(&node, "alpha"), Some(0.5));
         assert_eq!(int_of(&node, "axis"), Some(-1));
         assert_eq!((float_of(&node, "beta"), int_of(&node, "group")), (None, None));
+        assert_eq!(ints_of(&node, "strides"), [2, 1]);
         assert!(ints_of(&node, "pads").is_empty());
         assert!(text_is(&node, "mode", &["cubic", "linear"]) && !text_is(&node, "mode", &["nearest"]));
         assert!(text_is(&node, "auto_pad", &[]));

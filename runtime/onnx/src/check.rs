@@ -7,8 +7,8 @@ use crate::proto::{AttributeProto, GraphProto, ModelProto, TensorProto};
 use crate::tensor;
 
 /// The largest number of nodes in a graph. The engine's preparation takes more than linear time in it. The largest
-/// networks of the trainer, quantized and with their detector, have about 840.
-pub const MAX_NODES: usize = 1_000;
+/// networks of the trainer, quantized and with their detector, have about 1,010.
+pub const MAX_NODES: usize = 1_200;
 /// The largest number in an attribute, and the largest side that a Resize may ask for.
 const MAX_NUMBER: i64 = 4_096;
 /// Most pixels of a window: pooling over a whole image of 256x256.

@@ -104,6 +104,9 @@ fn add_manifest(lines: &mut Lines, manifest: &Manifest) {
     lines.add("model", format!("{name}, {precision}, preset {preset}, written by {writer}"));
     lines.add("input", format!("{} x {} pixels, {:?}", preprocess.width, preprocess.height, preprocess.fit));
     lines.add("classes", format!("{}: {}", classes.len(), classes.join(", ")));
+    if manifest.temperature != 1.0 {
+        lines.add("temperature", format!("{} (probabilities are softmax(logits / T))", manifest.temperature));
+    }
     let training = format!(
         "{} epochs (best {}), objective {}, a = {}, b = {}, seed {}, on {}",
         training.epochs,

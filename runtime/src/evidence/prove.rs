@@ -5,13 +5,16 @@ use serde_json::Value;
 
 use comet_engine::explain::masked;
 use comet_engine::image::Mask;
-use comet_engine::model::{ModelError, ModelFile, Precision};
+use comet_engine::model::{Manifest, ModelError, ModelFile, Precision};
+use comet_engine::prediction::softmax_at;
 use comet_engine::run::{Kernels, Options, PredictorSession, Session, Tier};
 
 use super::bundle::Bundle;
 
 /// Float models may run on kernels that add in another order.
 const FLOAT_TOLERANCE: f32 = 1e-3;
+/// The last digits of an exponential function differ by system.
+const PROBABILITY_TOLERANCE: f64 = 1e-5;
 
 /// One step from the image to the logits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -59,7 +62,7 @@ pub fn prove(bundle: &Bundle, model: &ModelFile, forced: Kernels) -> Result<Proo
         steps.push(compare("input times map is what the predictor saw", &bundle.masked, &shown, 0.0));
         let logits = PredictorSession::with_options(model, options)?.run(&bundle.masked)?;
         steps.push(compare("the masked image alone gives the logits", &bundle.logits, &logits, tolerance));
-        steps.extend(named(bundle, &manifest.classes));
+        steps.extend(named(bundle, manifest));
     } else {
         let found = format!("the bundle's input, map or masked input is not of {width} x {height} pixels");
         steps.push(ProofStep { what: "the sizes fit the model", holds: false, found });
@@ -77,8 +80,9 @@ fn kernels(bundle: &Bundle) -> Kernels {
     }
 }
 
-/// Whether the record names the likeliest class. An average over frames cannot be compared with one of them.
-fn named(bundle: &Bundle, classes: &[String]) -> Option<ProofStep> {
+/// Whether the record names the likeliest class, with the probability that it has at the file's temperature. An average
+/// over frames cannot be compared with one of them.
+fn named(bundle: &Bundle, manifest: &Manifest) -> Option<ProofStep> {
     let record = &bundle.info.record;
     if record.get("smoothed").and_then(Value::as_bool) == Some(true) {
         return None;
@@ -90,12 +94,23 @@ fn named(bundle: &Bundle, classes: &[String]) -> Option<ProofStep> {
         // Withheld, or not valid.
         (None, None) => true,
         (Some(index), Some(class)) => {
-            bundle.logits.get(index) == Some(&best) && classes.get(index).is_some_and(|name| name == class)
+            bundle.logits.get(index) == Some(&best)
+                && manifest.classes.get(index).is_some_and(|name| name == class)
+                && is_probability(record, &bundle.logits, index, manifest.temperature as f32)
         }
         _ => false,
     };
-    let found = format!("it says {}", class.unwrap_or("no class"));
+    let probability = record.get("probability").and_then(Value::as_f64);
+    let probability = probability.map(|p| format!(" with a probability of {p:.4}")).unwrap_or_default();
+    let found = format!("it says {}{probability}", class.unwrap_or("no class"));
     Some(ProofStep { what: "the logits give the record's class", holds, found })
+}
+
+/// Whether the record's probability is the one that the logits give; a record without one claims none.
+fn is_probability(record: &Value, logits: &[f32], index: usize, temperature: f32) -> bool {
+    let Some(said) = record.get("probability").and_then(Value::as_f64) else { return true };
+    let given = softmax_at(logits, temperature).get(index).copied().unwrap_or(0.0);
+    (said - f64::from(given)).abs() <= PROBABILITY_TOLERANCE
 }
 
 fn files(bundle: &Bundle) -> ProofStep {
@@ -149,5 +164,15 @@ mod tests {
         assert!(!compare("x", &[1.0], &[], 1e-3).holds);
         // Zero and minus zero are equal numbers, but not the same bits.
         assert!(!compare("x", &[0.0], &[-0.0], 0.0).holds);
+    }
+
+    #[test]
+    fn a_probability_is_that_of_the_logits_at_the_files_temperature() {
+        let record = |p: f64| serde_json::json!({ "probability": p });
+        let logits = [9f32.ln(), 0.0];
+        assert!(is_probability(&record(0.9), &logits, 0, 1.0));
+        assert!(is_probability(&record(0.75), &logits, 0, 2.0));
+        assert!(!is_probability(&record(0.9), &logits, 0, 2.0));
+        assert!(is_probability(&serde_json::json!({}), &logits, 0, 2.0));
     }
 }

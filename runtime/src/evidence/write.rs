@@ -41,7 +41,7 @@ pub fn write_bundle(
 
 fn write_files(draft: &Path, exhibit: &Exhibit<'_>, model: &ModelState, time: &str) -> io::Result<()> {
     fs::create_dir_all(draft)?;
-    let Explanation { mask, logits } = exhibit.explanation;
+    let Explanation { mask, logits, .. } = exhibit.explanation;
     let info = BundleInfo {
         format: BUNDLE_FORMAT,
         program: format!("comet-edge {}", env!("CARGO_PKG_VERSION")),

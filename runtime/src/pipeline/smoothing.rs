@@ -37,7 +37,8 @@ impl Smoother {
         };
         let logits = probabilities.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect();
         self.last = Some((probabilities, mask.clone()));
-        Explanation { mask, logits }
+        // The probabilities that were averaged have been at the model's temperature already.
+        Explanation { mask, logits, temperature: 1.0 }
     }
 
     fn mix(&self, before: &[f32], now: &[f32]) -> Vec<f32> {
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     fn explanation(map: f32, logits: [f32; 2]) -> Explanation {
-        Explanation { mask: Mask::new(1, 1, vec![map]).unwrap(), logits: logits.to_vec() }
+        Explanation { mask: Mask::new(1, 1, vec![map]).unwrap(), logits: logits.to_vec(), temperature: 1.0 }
     }
 
     #[test]
@@ -61,6 +62,17 @@ mod tests {
         let second = smoother.add(&explanation(1.0, [20.0, -20.0]));
         assert_eq!(second.mask.values(), [0.25]);
         assert!((second.probabilities()[0] - 0.625).abs() < 1e-6);
+    }
+
+    /// Odds of 9 to 1 are 3 to 1 at T = 2.
+    #[test]
+    fn probabilities_are_averaged_at_the_models_temperature_which_is_applied_once() {
+        let mut smoother = Smoother::new(0.5);
+        let warm = |logits| Explanation { temperature: 2.0, ..explanation(0.5, logits) };
+        let first = smoother.add(&warm([9f32.ln(), 0.0]));
+        assert!((first.probabilities()[0] - 0.75).abs() < 1e-6);
+        let second = smoother.add(&warm([0.0, 9f32.ln()]));
+        assert!((second.probabilities()[0] - 0.5).abs() < 1e-6);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `trainer eval`
 
+mod temperature;
+
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +11,7 @@ use comet_engine::image::Preprocess;
 use comet_engine::model::ModelFile;
 use comet_engine::storage::write_atomically;
 
+use self::temperature::{Subject, calibration};
 use super::images;
 use crate::data::{EvaluationImages, SampleStore, Scenes};
 use crate::metrics::{EngineModel, Evaluation, EvaluationOptions, ModelUnderTest, evaluate_stream};
@@ -64,6 +67,10 @@ struct Opened {
     curves: Option<String>,
     /// The seed that validation images were pasted with in training.
     seed: u64,
+    /// The temperature of a model file; a run has none yet.
+    temperature: Option<f64>,
+    /// Where the run found its data.
+    data: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &EvalArgs) -> anyhow::Result<()> {
@@ -75,7 +82,7 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<()> {
         None => None,
     };
     let images = EvaluationImages::new(&store, scenes.as_ref(), args.paste, seed);
-    let options = EvaluationOptions { seed, ..EvaluationOptions::default() };
+    let options = EvaluationOptions { seed, logits: true, ..EvaluationOptions::default() };
     let terminal = std::io::stderr().is_terminal();
     let mut progress = |done: usize, all: usize| {
         if terminal {
@@ -85,6 +92,14 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let (mut evaluation, samples) = evaluate_stream(opened.model.as_mut(), images, &options, &mut progress)?;
     store.take_faults().iter().for_each(|fault| eprintln!("warning: left out: {fault}"));
     evaluation.split = args.split.clone();
+    let subject = Subject {
+        model: opened.model.as_mut(),
+        preprocess: &opened.preprocess,
+        temperature: opened.temperature,
+        data: opened.data.iter().chain([&args.data]).collect(),
+        is_validation: args.split == "val" && scenes.is_none(),
+    };
+    evaluation.calibration = Some(calibration(subject, &evaluation)?);
     let sheet = png_bytes(&evaluation_sheet(&evaluation, &samples, SHEET_COLUMNS, SHEET_CELL))?;
     if let Some(path) = &args.sheet {
         write(path, &sheet)?;
@@ -159,6 +174,8 @@ fn open(args: &EvalArgs) -> anyhow::Result<Opened> {
             preprocess: run.info.preprocess.clone(),
             curves: curves(&args.model, &run.config),
             seed: run.data_seed(),
+            temperature: None,
+            data: run.info.sources.data.clone(),
             facts,
             model: Box::new(BurnModel::from(run)),
         });
@@ -182,6 +199,8 @@ fn open(args: &EvalArgs) -> anyhow::Result<Opened> {
         preprocess: manifest.preprocess.clone(),
         curves: None,
         seed: manifest.training.seed,
+        temperature: Some(manifest.temperature),
+        data: None,
         facts,
         model: Box::new(EngineModel::new(&model)?),
     })

@@ -26,7 +26,9 @@ use self::images::{ExportImages, spread};
 use super::exit::GateFailed;
 use crate::data::Sample;
 use crate::export::{float_graph, package};
-use crate::metrics::{EngineModel, EvaluationOptions, evaluate};
+use crate::metrics::{
+    Calibration, EngineModel, EvaluationOptions, TemperatureSource, evaluate, fit_temperature,
+};
 use crate::quant::{Scheme, detector_agreement, measure, observe, quantize};
 use crate::train::TrainedRun;
 
@@ -46,7 +48,11 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let graph = float_graph(run.comet, detector, size.0, size.1)?;
     let draft = ModelFile::parse("float file", &package(graph.clone(), &manifest)?, true)?;
     check_agreement(&draft, &compared, &expected)?;
-    manifest.metrics = Some(metrics(&draft, &images.plain)?);
+    let (metrics, calibration) = measured(&draft, &images.plain)?;
+    print_temperature(&calibration);
+    manifest.metrics = Some(metrics);
+    // The int8 file gets it too: it has to agree with this one, and its own logits are nearly the same.
+    manifest.temperature = calibration.temperature;
     let float_bytes = package(graph.clone(), &manifest)?;
     let float = ModelFile::parse("float file", &float_bytes, true)?;
     let float_path = if args.quantize { args.float_out.as_deref() } else { Some(args.output.as_path()) };
@@ -84,6 +90,7 @@ fn manifest(args: &ExportArgs, run: &TrainedRun) -> Manifest {
         classes: run.info.classes.clone(),
         preprocess: run.info.preprocess.clone(),
         fill: 0.0,
+        temperature: 1.0,
         precision: Precision::Float32,
         preset: config.preset.name().to_owned(),
         training: TrainingSummary {
@@ -106,14 +113,31 @@ fn manifest(args: &ExportArgs, run: &TrainedRun) -> Manifest {
     }
 }
 
-/// Metrics of the float file on the validation images as they are.
-fn metrics(file: &ModelFile, samples: &[Sample]) -> anyhow::Result<Metrics> {
+/// Metrics of the float file on the validation images as they are, and its probabilities with the temperature that fits
+/// them.
+fn measured(file: &ModelFile, samples: &[Sample]) -> anyhow::Result<(Metrics, Calibration)> {
     let mut model = EngineModel::new(file)?;
-    let options = EvaluationOptions { full: false, keep: 0, ..EvaluationOptions::default() };
+    let options = EvaluationOptions { full: false, keep: 0, logits: true, ..EvaluationOptions::default() };
     let preprocess = &file.manifest().preprocess;
     let mut evaluation = evaluate(&mut model, samples, preprocess, &options, &mut |_, _| {})?;
     evaluation.split = "val".into();
-    Ok(Metrics::from(&evaluation))
+    let temperature = fit_temperature(&evaluation.logits);
+    let calibration = Calibration::measure(&evaluation.logits, temperature, TemperatureSource::TheseImages);
+    Ok((Metrics::from(&evaluation), calibration))
+}
+
+fn print_temperature(found: &Calibration) {
+    let Calibration { n, temperature, before, after, .. } = found;
+    if found.temperature_from == TemperatureSource::None {
+        eprintln!(
+            "temperature of the probabilities: 1. None was fitted: not one of the {n} validation images is named wrong"
+        );
+        return;
+    }
+    eprintln!(
+        "temperature of the probabilities: {temperature}, fitted on {n} validation images (ECE {:.1} % -> {:.1} %, NLL {:.3} -> {:.3} nats)",
+        before.ece, after.ece, before.nll, after.nll
+    );
 }
 
 fn quantized(

@@ -6,6 +6,7 @@ mod eval;
 mod exit;
 mod export;
 mod images;
+mod next_steps;
 mod stop;
 mod train;
 
@@ -47,6 +48,7 @@ enum Command {
 /// Parses the arguments and runs a command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    comet_training_kernels::keep_freed_memory();
     report(match cli.command {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),

@@ -5,26 +5,29 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::Usage;
+use super::next_steps::{continue_command, next_steps};
 use super::stop::stop_flag;
 use crate::data::Sample;
 use crate::metrics::Evaluation;
-use crate::model::Preset;
+use crate::model::{Head, Preset};
 use crate::report::{curves_svg, evaluation_sheet, png_bytes, training_panels};
 use crate::train::{
-    Completeness, Decay, DeviceChoice, Drawings, EpochRecord, ResumeFrom, RunError, TrainConfig, TrainPaths,
-    is_run, open_device, train,
+    Automatic, Completeness, Decay, DeviceChoice, Drawings, EpochRecord, Recipe, Requested, ResumeFrom,
+    RunError, SettingsFile, TrainConfig, TrainPaths, is_run, open_device, train,
 };
 
 const SHEET_COLUMNS: usize = 4;
 const SHEET_CELL: u32 = 96;
 
-/// Flags win over the file, the file over the defaults.
+/// Flags win over the file, the file over the recipe. What none of them says (size, batch, epochs, target area, changes
+/// of the images) is chosen from the data, printed with the reason, and written into the run's config.toml.
 #[derive(Args)]
 #[command(after_help = "Examples:
   trainer train --data photos --out runs/photos
   trainer train --data hands --scenes scenes --paste 0.5 --out runs/hands --size 64 --epochs 80
   trainer train --data hands --out runs/hands --resume
   trainer train --data hands --out runs/hands --resume best --seed 1
+  trainer train --data imagenet-9 --out runs/paper --preset full --from-scratch --recipe paper
 
 Settings not listed here are set in a file (--config); runs/NAME/config.toml lists all of them.")]
 pub(super) struct TrainArgs {
@@ -66,9 +69,18 @@ pub(super) struct TrainArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Settings")]
 struct Settings {
-    /// Network pair: full or small.
+    /// Network pair: lite (the default; starts from weights on ImageNet), full or small.
     #[arg(long)]
     preset: Option<Preset>,
+    /// Leaves the pretrained weights of lite out.
+    #[arg(long)]
+    from_scratch: bool,
+    /// What is built on: standard, or paper for all settings of the paper (its networks: --preset full).
+    #[arg(long, value_name = "standard|paper", default_value = "standard", hide_default_value = true)]
+    recipe: Recipe,
+    /// Head of the selector: lraspp (full, small) or top-down (lite; finer maps).
+    #[arg(long, value_name = "lraspp|top-down")]
+    head: Option<Head>,
     /// First-stage width of predictor and detector (full 64, small 32).
     #[arg(long, value_name = "CHANNELS")]
     width: Option<usize>,
@@ -108,9 +120,21 @@ struct Settings {
     /// Share of images pasted on scenes.
     #[arg(long, value_name = "SHARE")]
     paste: Option<f64>,
-    /// Starts the predictor from the detector's weights.
-    #[arg(long)]
-    warm_start: bool,
+    /// Starts the predictor from the detector's weights: the default with pretrained weights, =false switches it off.
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    warm_start: Option<bool>,
+    /// Epochs at the start of both trainings in which new last layers learn alone.
+    #[arg(long, value_name = "EPOCHS")]
+    head_epochs: Option<usize>,
+    /// Share of each label that is spread over all classes.
+    #[arg(long, value_name = "SHARE")]
+    label_smoothing: Option<f64>,
+    /// Mixes images in the detector's training (alpha of the Beta distribution); 0 = off.
+    #[arg(long, value_name = "ALPHA")]
+    mixup: Option<f64>,
+    /// Evaluates and keeps averaged weights, with this decay a step; 0 = off.
+    #[arg(long, value_name = "DECAY")]
+    ema: Option<f64>,
     /// Seed of everything random.
     #[arg(long)]
     seed: Option<u64>,
@@ -130,6 +154,8 @@ impl Settings {
             }
         }
         set(&mut config.preset, self.preset);
+        set(&mut config.pretrained, self.from_scratch.then_some(false));
+        set(&mut config.head, self.head);
         set(&mut config.width, self.width);
         set(&mut config.size, self.size);
         set(&mut config.epochs, self.epochs);
@@ -144,10 +170,24 @@ impl Settings {
         set(&mut config.objective.target_area, self.target_area);
         set(&mut config.objective.gap, self.gap);
         set(&mut config.paste, self.paste);
-        config.warm_start |= self.warm_start;
+        set(&mut config.warm_start, self.warm_start);
+        set(&mut config.head_epochs, self.head_epochs);
+        set(&mut config.objective.label_smoothing, self.label_smoothing);
+        set(&mut config.mixup, self.mixup);
+        set(&mut config.ema, self.ema);
         set(&mut config.seed, self.seed);
         set(&mut config.patience, self.patience);
         set(&mut config.max_minutes, self.max_minutes);
+    }
+
+    /// What the flags set is not open any more.
+    fn close(&self, automatic: &mut Automatic) {
+        automatic.size &= self.size.is_none();
+        automatic.batch &= self.batch.is_none();
+        automatic.detector_epochs &= self.detector_epochs.is_none();
+        automatic.epochs &= self.epochs.is_none();
+        automatic.head_epochs &= self.head_epochs.is_none();
+        automatic.target_area &= self.target_area.is_none();
     }
 
     /// A resumed run keeps its settings; only when to stop may change, and the seed if it goes back to its best epoch.
@@ -160,7 +200,7 @@ impl Settings {
         if from == ResumeFrom::Best {
             config.seed = changed.seed;
         }
-        if changed != *config {
+        if changed != *config || self.recipe != Recipe::default() {
             return Err(Usage(
                 "a resumed run keeps the settings that it was started with; only --max-minutes and --patience can be given with --resume, and --seed with --resume best".into(),
             ));
@@ -182,25 +222,31 @@ impl Drawings for ReportDrawings {
     }
 }
 
-fn config(args: &TrainArgs) -> anyhow::Result<TrainConfig> {
+/// The settings of a run, of which a new one may leave some to the data.
+fn requested(args: &TrainArgs) -> anyhow::Result<Requested> {
     if let Some(from) = args.resume {
         if !is_run(&args.out) {
             return Err(RunError::NoRun(args.out.clone()).into());
         }
         let mut config = TrainConfig::read(&args.out.join("config.toml"))?;
         args.settings.apply_to_resumed(&mut config, from)?;
-        return Ok(config);
+        return Ok(config.into());
     }
-    let mut config = match &args.config {
-        Some(path) => TrainConfig::read(path)?,
-        None => TrainConfig::default(),
+    let file = match &args.config {
+        Some(path) => SettingsFile::read(path)?,
+        None => SettingsFile::default(),
     };
-    args.settings.apply(&mut config);
-    Ok(config)
+    let settings = &args.settings;
+    let preset = settings.preset.or(file.preset()).unwrap_or(Preset::Lite);
+    let pretrained = !settings.from_scratch && file.pretrained().unwrap_or(true);
+    let mut requested = Requested::new(settings.recipe, preset, pretrained, &file)?;
+    settings.apply(&mut requested.config);
+    settings.close(&mut requested.automatic);
+    Ok(requested)
 }
 
 pub(super) fn run(args: &TrainArgs) -> anyhow::Result<()> {
-    let config = config(args)?;
+    let requested = requested(args)?;
     let paths = TrainPaths {
         data: args.data.clone(),
         scenes: args.scenes.clone(),
@@ -210,17 +256,16 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<()> {
         resume: args.resume,
     };
     let stop = stop_flag()?;
-    let outcome = train(&config, &paths, open_device(args.device)?, &ReportDrawings, &stop)?;
+    let outcome = train(requested, &paths, open_device(args.device)?, &ReportDrawings, &stop)?;
     match outcome.best {
         Some(best) => eprintln!("best validation accuracy {:.1} % after epoch {}", best.accuracy, best.epoch),
         None => eprintln!("COMET has not been validated yet"),
     }
     eprintln!("ended: {}", outcome.reason);
-    let (run, data) = (args.out.display(), args.data.display());
     if outcome.finished {
-        eprintln!("next: trainer eval {run} --data {data} --split val --report {run}/report.html");
+        eprintln!("{}", next_steps(&args.out, &args.data, args.scenes.as_deref()));
     } else {
-        eprintln!("hint: trainer train --data {data} --out {run} --resume continues from here");
+        eprintln!("hint: {} continues from here", continue_command(&args.out, &args.data));
     }
     Ok(())
 }
@@ -250,6 +295,49 @@ mod tests {
         assert_eq!(resume("--resume --device cpu"), Some(ResumeFrom::Last));
         assert_eq!(resume("--resume best --device cpu"), Some(ResumeFrom::Best));
         assert!(parse("--resume first").is_err());
+    }
+
+    #[test]
+    fn without_settings_a_run_is_pretrained_lite_and_the_data_decide_the_rest() {
+        let found = requested(&parse("").unwrap()).unwrap();
+        assert_eq!(found.config, TrainConfig::recipe(Recipe::Standard, Preset::Lite, true));
+        assert!(found.automatic.size && found.automatic.epochs && found.automatic.target_area);
+        let scratch = requested(&parse("--from-scratch").unwrap()).unwrap().config;
+        assert_eq!(scratch, TrainConfig::recipe(Recipe::Standard, Preset::Lite, false));
+    }
+
+    #[test]
+    fn flags_win_over_the_recipe_and_are_not_chosen_from_the_data() {
+        let words = "--size 96 --batch 4 --target-area 0.4 --warm-start=false --ema 0.99 --lr 2e-3";
+        let Requested { config, automatic } = requested(&parse(words).unwrap()).unwrap();
+        assert_eq!((config.size, config.batch, config.objective.target_area), (96, 4, 0.4));
+        assert_eq!((config.warm_start, config.ema, config.learning_rate), (false, 0.99, 2e-3));
+        assert!(!automatic.size && !automatic.batch && !automatic.target_area && automatic.epochs);
+        assert!(requested(&parse("--warm-start --size 96").unwrap()).unwrap().config.warm_start);
+    }
+
+    #[test]
+    fn the_papers_settings_are_one_recipe() {
+        let words = "--preset full --from-scratch --recipe paper";
+        let found = requested(&parse(words).unwrap()).unwrap();
+        assert_eq!(found, Requested::from(TrainConfig::recipe(Recipe::Paper, Preset::Full, false)));
+        let found = requested(&parse(&format!("{words} --epochs 3")).unwrap()).unwrap();
+        assert_eq!((found.config.epochs, found.config.batch), (3, 128));
+        assert!(parse("--recipe mine").is_err());
+    }
+
+    #[test]
+    fn a_resumed_run_keeps_its_settings_and_none_of_them_is_open() {
+        let run = tempfile::tempdir().unwrap();
+        let config = TrainConfig { epochs: 7, ..TrainConfig::default() };
+        std::fs::write(run.path().join("config.toml"), config.to_toml().unwrap()).unwrap();
+        std::fs::write(run.path().join("run.json"), "{}").unwrap();
+        let args = TrainArgs { out: run.path().to_owned(), ..parse("--resume").unwrap() };
+        assert_eq!(requested(&args).unwrap(), Requested::from(config));
+        let args = TrainArgs { out: run.path().to_owned(), ..parse("--resume --ema 0.9").unwrap() };
+        assert!(requested(&args).is_err());
+        let args = TrainArgs { out: run.path().to_owned(), ..parse("--resume --recipe paper").unwrap() };
+        assert!(requested(&args).is_err());
     }
 
     #[test]

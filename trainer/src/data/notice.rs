@@ -112,6 +112,28 @@ pub enum Notice {
         /// How many masks it has.
         count: usize,
     },
+    /// A class has far fewer images than another.
+    RareClass {
+        /// The rarest class.
+        class: String,
+        /// How many images it has.
+        count: usize,
+        /// The most frequent class.
+        other: String,
+        /// How many images that one has.
+        most: usize,
+    },
+    /// Images so large that reading them takes much memory and time.
+    LargeImages {
+        /// The largest one that was looked at.
+        largest: PathBuf,
+        /// Its pixels.
+        pixels: u64,
+        /// Bytes that reading such images takes, on all threads together.
+        bytes: u64,
+    },
+    /// All pixels of all images have about the same colour.
+    OneColour,
     /// Fewer images can be pasted on scenes than was asked for.
     PartlyPasted {
         /// Images with a mask that marks something.
@@ -182,6 +204,21 @@ impl Notice {
                 "split '{split}' has no image of {} class(es): {}; what is measured on it says nothing about them",
                 classes.len(),
                 listed_names(classes)
+            ),
+            Self::RareClass { class, count, other, most } => write!(
+                f,
+                "class '{class}' has {count} training image(s), class '{other}' has {most}: balanced sampling (the default) shows those of rare classes more often, but cannot show more than there is; add images"
+            ),
+            Self::LargeImages { largest, pixels, bytes } => write!(
+                f,
+                "there are images of up to {:.0} megapixels: reading them takes about {:.1} GB of memory, and time whenever a run starts; copies of 1,024 pixels are enough to learn from; the largest of those looked at: {}",
+                *pixels as f64 / 1e6,
+                *bytes as f64 / 1e9,
+                shown(largest)
+            ),
+            Self::OneColour => write!(
+                f,
+                "all pixels of all training images have the same colour: there is nothing to learn from"
             ),
             Self::NothingReadable { class, split, count } => {
                 write!(f, "class '{class}': none of its {count} image(s) in split '{split}' can be read")
@@ -300,6 +337,9 @@ mod tests {
             Notice::MasksAmongImages { count: 2, first: path() },
             Notice::EmptyMasks { class: name(), count: 2 },
             Notice::FullMasks { class: name(), count: 2 },
+            Notice::RareClass { class: name(), count: 1, other: name(), most: 30 },
+            Notice::LargeImages { largest: path(), pixels: 90_000_000, bytes: 2_000_000_000 },
+            Notice::OneColour,
             Notice::PartlyPasted { usable: 1, count: 2, asked: 1.0, pasted: 0.5 },
         ];
         for notice in notices {

@@ -93,6 +93,29 @@ mod tests {
     }
 
     #[test]
+    fn a_class_with_one_image_among_thousands_is_shown_as_often_as_the_others() {
+        let items = items(&[1, 2_000, 999]);
+        let order = epoch_order(&items, Sampling::Balanced, 1, 0);
+        let shown = |class: usize| order.iter().filter(|&&index| items[index].class == class).count();
+        assert_eq!((0..3).map(shown).collect::<Vec<_>>(), [1_000; 3]);
+        // Another epoch shows other images of the class that has too many.
+        let of_many = |epoch| -> std::collections::BTreeSet<usize> {
+            let order = epoch_order(&items, Sampling::Balanced, 1, epoch);
+            order.into_iter().filter(|&index| items[index].class == 1).collect()
+        };
+        assert_eq!(of_many(0).len(), 1_000, "none of them twice");
+        assert_ne!(of_many(0), of_many(1));
+        assert_eq!(Sampling::default(), Sampling::Balanced);
+    }
+
+    #[test]
+    fn ten_thousand_classes_of_one_image_are_all_shown() {
+        let mut order = epoch_order(&items(&vec![1; 10_000]), Sampling::Balanced, 1, 0);
+        order.sort_unstable();
+        assert_eq!(order, (0..10_000).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn strided_items_come_from_all_classes() {
         let items = items(&[40, 10, 30, 20]);
         let chosen: Vec<usize> = strided(&items, 10).map(|item| item.class).collect();

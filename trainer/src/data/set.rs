@@ -9,6 +9,9 @@ use super::layout::Layout;
 use super::notice::Notice;
 use super::scan::scan;
 
+/// A class with fewer than one image in this many of another class is named.
+const RARE: usize = 20;
+
 /// The images of a folder by split; classes and images are sorted by name.
 #[derive(Clone, Debug)]
 pub struct DataSet {
@@ -85,6 +88,19 @@ impl DataSet {
             }
         }
         counts
+    }
+
+    /// A notice if the rarest class among `items` has less than a twentieth of the images of the most frequent one.
+    pub fn rare_class(&self, items: &[Item]) -> Option<Notice> {
+        let counts = self.count(items);
+        let counted = || self.classes.iter().zip(&counts).map(|(class, &count)| (count, class));
+        let ((count, class), (most, other)) = (counted().min()?, counted().max()?);
+        (count.saturating_mul(RARE) < most).then(|| Notice::RareClass {
+            class: class.clone(),
+            count,
+            other: other.clone(),
+            most,
+        })
     }
 
     /// An error if a class has no image among `items`, the readable ones of `split`.
@@ -179,6 +195,23 @@ mod tests {
         touch(root.path(), "single/1.jpg");
         let error = DataSet::scan(root.path()).unwrap_err().to_string();
         assert!(error.contains("'single' has 1 image"), "{error}");
+    }
+
+    #[test]
+    fn a_class_that_is_rarer_than_one_in_twenty_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        touch(root.path(), "train/rare/1.jpg");
+        for index in 0..20 {
+            touch(root.path(), &format!("train/often/{index}.jpg"));
+        }
+        let rare = |root: &Path| {
+            let set = DataSet::scan(root).unwrap();
+            set.rare_class(set.split("train").unwrap())
+        };
+        assert_eq!(rare(root.path()), None);
+        touch(root.path(), "train/often/20.jpg");
+        let expected = Notice::RareClass { class: "rare".into(), count: 1, other: "often".into(), most: 21 };
+        assert_eq!(rare(root.path()), Some(expected));
     }
 
     #[test]

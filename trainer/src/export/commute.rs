@@ -1,8 +1,8 @@
 //! The head's 1x1 classifier runs before the upsampling instead of after it.
 //!
 //! A 1x1 convolution acts on channels, bilinear resizing on places, and resizing weights sum to 1 so that the
-//! bias passes through: the two can change places. Then one channel is resized instead of 128, and the int8
-//! file needs no integer resize.
+//! bias passes through: the two can change places. Then one channel is resized instead of 128, in real numbers. A
+//! top-down head, which adds features to what it resized, keeps its resizes.
 
 use comet_onnx::proto::{NodeProto, tensor_proto::DataType};
 use comet_onnx::{GraphEditor, attribute, tensor};
@@ -40,8 +40,7 @@ fn swap(graph: &mut GraphEditor, resize: &NodeProto) -> Option<()> {
     Some(())
 }
 
-/// Writes the sizes of one-channel resizes as `[1, 1, height, width]`: `axes` came with opset 18, and not every
-/// engine has it.
+/// Writes the sizes of resizes as `[1, channels, height, width]`: `axes` came with opset 18, and not every engine has it.
 pub(super) fn spell_out_sizes(graph: &mut GraphEditor) -> Result<(), ExportError> {
     for index in 0..graph.nodes.len() {
         let Some(node) = graph.nodes.get(index).filter(|node| node.op_type == "Resize") else {
@@ -53,13 +52,27 @@ pub(super) fn spell_out_sizes(graph: &mut GraphEditor) -> Result<(), ExportError
         let [height, width] = sizes.as_slice() else {
             return Err(fault());
         };
-        let raw = [1, 1, *height, *width].iter().flat_map(|size| size.to_le_bytes()).collect();
+        let channels = node.input.first().and_then(|input| channels(graph, input)).ok_or_else(fault)?;
+        let raw = [1, channels, *height, *width].iter().flat_map(|size| size.to_le_bytes()).collect();
         graph.set_raw(&name, DataType::Int64, &[4], raw);
         if let Some(node) = graph.nodes.get_mut(index) {
             node.attribute.retain(|attribute| attribute.name != "axes");
         }
     }
     Ok(())
+}
+
+/// Channels of a value, which are those of the convolutions that it comes from; the largest of them, because a mask has
+/// one for all.
+fn channels(graph: &GraphEditor, value: &str) -> Option<i64> {
+    let node = graph.producer(value)?;
+    match node.op_type.as_str() {
+        "Conv" => i64::try_from(*graph.floats(node.input.get(1)?)?.dims.first()?).ok(),
+        "Add" | "Mul" => node.input.iter().filter_map(|input| channels(graph, input)).max(),
+        "Relu" | "Clip" | "HardSwish" | "HardSigmoid" | "Sigmoid" | "Resize" | "MaxPool"
+        | "GlobalAveragePool" => channels(graph, node.input.first()?),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -114,16 +127,55 @@ mod tests {
         }
     }
 
+    /// A convolution to four channels, what `nodes` make of `features`, and a Resize of `last`.
+    fn features_then_resize(nodes: Vec<NodeProto>, last: &str) -> GraphEditor {
+        let mut graph = resize_then_conv(1, 4, 1, &[2, 3]);
+        for (name, dims) in [("f.weight", [4, 3, 1, 1]), ("g.weight", [1, 3, 1, 1])] {
+            let values = vec![0.5; dims.iter().product()];
+            graph.set_floats(name, &TensorValues { dims: dims.to_vec(), values });
+        }
+        graph.nodes[0].input[0] = last.into();
+        let mut all = vec![
+            node("Conv", &["x", "f.weight"], "features", vec![]),
+            node("Conv", &["x", "g.weight"], "one", vec![]),
+        ];
+        all.extend(nodes);
+        all.append(&mut graph.nodes);
+        graph.nodes = all;
+        graph
+    }
+
     #[test]
     fn sizes_are_written_for_all_four_axes() {
-        let mut graph = resize_then_conv(1, 4, 1, &[2, 3]);
+        let clipped = node("Clip", &["features", "zero", "six"], "clipped", vec![]);
+        let product = node("Mul", &["one", "clipped"], "product", vec![]);
+        let sum = node("Add", &["product", "features"], "sum", vec![]);
+        for (nodes, last, channels) in [
+            (vec![], "features", 4),
+            (vec![], "one", 1),
+            (vec![clipped.clone()], "clipped", 4),
+            (vec![clipped, product, sum], "sum", 4),
+        ] {
+            let mut graph = features_then_resize(nodes, last);
+            spell_out_sizes(&mut graph).unwrap();
+            assert_eq!(tensor::integers(&graph.constants["sizes"]), Some(vec![1, channels, 8, 6]), "{last}");
+            let resize = graph.nodes.iter().find(|node| node.op_type == "Resize").unwrap();
+            let names: Vec<&str> = resize.attribute.iter().map(|found| found.name.as_str()).collect();
+            assert_eq!(names, ["antialias"], "only the axes are gone");
+        }
+    }
+
+    #[test]
+    fn a_resize_of_another_form_is_an_error_that_names_it() {
+        let mut graph = features_then_resize(vec![], "features");
         spell_out_sizes(&mut graph).unwrap();
-        assert_eq!(tensor::integers(&graph.constants["sizes"]), Some(vec![1, 1, 8, 6]));
-        let names: Vec<&str> = graph.nodes[0].attribute.iter().map(|found| found.name.as_str()).collect();
-        assert_eq!(names, ["antialias"], "only the axes are gone");
         let refused = spell_out_sizes(&mut graph).unwrap_err().to_string();
         assert!(refused.contains("'large'"), "four sizes are not two: {refused}");
-        graph.constants.remove("sizes");
-        assert!(spell_out_sizes(&mut graph).is_err());
+        let mut unknown = resize_then_conv(1, 4, 1, &[2, 3]);
+        let refused = spell_out_sizes(&mut unknown).unwrap_err().to_string();
+        assert!(refused.contains("'large'"), "no convolution says how many channels: {refused}");
+        let mut without = features_then_resize(vec![], "features");
+        without.constants.remove("sizes");
+        assert!(spell_out_sizes(&mut without).is_err());
     }
 }

@@ -12,6 +12,7 @@ pub(crate) fn manifest(classes: usize, precision: Precision) -> Manifest {
         classes: (0..classes).map(|class| class.to_string()).collect(),
         preprocess: Preprocess { width: 64, height: 64, fit: Fit::Crop, mean: [0.5; 3], std: [0.25; 3] },
         fill: 0.0,
+        temperature: 1.0,
         precision,
         preset: "small".into(),
         training: TrainingSummary::default(),

@@ -5,9 +5,12 @@ use comet_onnx::{GraphEditor, TensorValues, attribute, node};
 
 /// Name of the constant 1.
 const ONE: &str = "one";
+/// Names of the limits of ReLU6.
+const ZERO: &str = "zero";
+const SIX: &str = "six";
 
-/// `(relu(x + 3) - relu(x - 3)) / 6` becomes HardSigmoid, `x * HardSigmoid(x)` HardSwish, `-x + 1` becomes `1 - x`, and
-/// `Reshape -> MatMul -> Add` becomes `Flatten -> Gemm`.
+/// `(relu(x + 3) - relu(x - 3)) / 6` becomes HardSigmoid, `x * HardSigmoid(x)` HardSwish, `relu(x) - relu(x - 6)` Clip from
+/// 0 to 6, `-x + 1` becomes `1 - x`, and `Reshape -> MatMul -> Add` becomes `Flatten -> Gemm`.
 pub(super) fn fuse(graph: &mut GraphEditor) {
     let values: Vec<String> = graph.nodes.iter().filter_map(|node| node.output.first().cloned()).collect();
     for value in &values {
@@ -17,6 +20,14 @@ pub(super) fn fuse(graph: &mut GraphEditor) {
     }
     for value in &values {
         if let Some(fused) = hard_swish(graph, value) {
+            graph.replace_producer(value, fused);
+        }
+    }
+    for value in &values {
+        if let Some(fused) = relu6(graph, value) {
+            for (name, limit) in [(ZERO, 0.0), (SIX, 6.0)] {
+                graph.set_floats(name, &TensorValues { dims: Vec::new(), values: vec![limit] });
+            }
             graph.replace_producer(value, fused);
         }
     }
@@ -79,6 +90,15 @@ fn hard_swish(graph: &GraphEditor, value: &str) -> Option<NodeProto> {
         return None;
     };
     Some(node("HardSwish", &[x], value, vec![]))
+}
+
+/// `value = relu(x) - relu(x - 6)`
+fn relu6(graph: &GraphEditor, value: &str) -> Option<NodeProto> {
+    let of = |value: &str, operator: &str| graph.producer(value).filter(|node| node.op_type == operator);
+    let (positive, above) = pair(of(value, "Sub")?)?;
+    let x = of(positive, "Relu")?.input.first()?;
+    let (same, limit) = pair(of(of(above, "Relu")?.input.first()?, "Sub")?)?;
+    (same == x && is_scalar(graph, limit, 6.0)).then(|| node("Clip", &[x, ZERO, SIX], value, vec![]))
 }
 
 /// `value = -x + 1`
@@ -186,6 +206,44 @@ mod tests {
         let gate = &graph.nodes[0];
         assert_eq!(attribute::float_of(gate, "alpha"), Some(1.0 / 6.0));
         assert_eq!(attribute::float_of(gate, "beta"), Some(0.5));
+    }
+
+    /// `relu(x) - relu(x - limit)`
+    fn limited(limit: f32) -> GraphEditor {
+        let nodes = vec![
+            node("Relu", &["x"], "a", vec![]),
+            node("Sub", &["x", "limit"], "b", vec![]),
+            node("Relu", &["b"], "c", vec![]),
+            node("Sub", &["a", "c"], "y", vec![]),
+        ];
+        graph(&[("limit", limit)], nodes)
+    }
+
+    #[test]
+    fn relu6_becomes_a_clip_whose_limits_are_scalars() {
+        let mut graph = limited(6.0);
+        fuse(&mut graph);
+        assert_eq!(operators(&graph), ["Clip"]);
+        assert_eq!(graph.nodes[0].input, ["x", ZERO, SIX]);
+        for (name, limit) in [(ZERO, 0.0), (SIX, 6.0)] {
+            // ONNX wants limits without dimensions.
+            assert_eq!(graph.floats(name), Some(TensorValues { dims: vec![], values: vec![limit] }));
+        }
+        assert_eq!(graph.constants.len(), 2, "the limit of the recorded form is gone");
+    }
+
+    #[test]
+    fn another_limit_or_another_value_is_no_relu6() {
+        let mut other_limit = limited(5.0);
+        let mut other_value = limited(6.0);
+        other_value.nodes[1].input[0] = "limit".into();
+        let mut turned = limited(6.0);
+        turned.nodes[3].input.reverse();
+        for graph in [&mut other_limit, &mut other_value, &mut turned] {
+            fuse(graph);
+            assert_eq!(operators(graph), ["Relu", "Sub", "Relu", "Sub"]);
+            assert!(!graph.constants.contains_key(SIX));
+        }
     }
 
     #[test]

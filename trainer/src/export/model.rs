@@ -8,7 +8,7 @@ use super::error::ExportError;
 use super::fold::fold_batch_norm;
 use super::fuse::fuse;
 use super::name::name_values;
-use crate::model::{Comet, ResNet18};
+use crate::model::{Classifier, Comet};
 
 /// Records `comet` at `height x width`, folds BatchNorm, fuses and names; with a `detector` there is a third output, its
 /// logits for what the map leaves out.
@@ -16,7 +16,7 @@ use crate::model::{Comet, ResNet18};
 /// Takes the networks: recording leaves their BatchNorm statistics on the recording device.
 pub fn float_graph(
     comet: Comet,
-    detector: Option<ResNet18>,
+    detector: Option<Classifier>,
     height: usize,
     width: usize,
 ) -> Result<GraphEditor, ExportError> {
@@ -38,16 +38,17 @@ mod tests {
     use comet_engine::explain::left_out;
     use comet_engine::model::{LEFT_OUT, LEFT_OUT_LOGITS, MASKED, ModelFile, Precision};
     use comet_engine::run::{DetectorSession, PredictorSession, Probe, Session};
+    use comet_onnx::{attribute, tensor};
 
     use super::*;
     use crate::export::fixture::manifest;
     use crate::export::package::package;
     use crate::model::{CometConfig, Preset};
 
-    fn networks(preset: Preset) -> (Comet, ResNet18) {
+    fn networks(preset: Preset) -> (Comet, Classifier) {
         let device = Device::flex();
         device.seed(3);
-        let config = CometConfig { preset, width: 8, classes: 4, momentum: 0.1 };
+        let config = CometConfig { preset, width: 8, classes: 4, momentum: 0.1, head: preset.default_head() };
         (config.init(&device), config.classifier().init(&device))
     }
 
@@ -69,7 +70,10 @@ mod tests {
 
     #[test]
     fn the_graph_holds_single_nodes_and_known_names_only() {
-        for (preset, hard_swish) in [(Preset::Small, 18), (Preset::Full, 20)] {
+        // Resizes, HardSwish, and ReLU6 of the selector and of a classifier.
+        let counts =
+            [(Preset::Small, 2, 18, [0, 0]), (Preset::Full, 2, 20, [0, 0]), (Preset::Lite, 3, 0, [32, 33])];
+        for (preset, resizes, hard_swish, clips) in counts {
             for classifiers in [1, 2] {
                 let (comet, detector) = networks(preset);
                 let detector = (classifiers == 2).then_some(detector);
@@ -78,8 +82,9 @@ mod tests {
                     |operator: &str| graph.nodes.iter().filter(|node| node.op_type == operator).count();
                 let refused = ["BatchNormalization", "MatMul", "Reshape", "Neg"];
                 assert_eq!(refused.map(count), [0; 4]);
-                let found = ["Sub", "Gemm", "Resize", "HardSwish"].map(count);
-                assert_eq!(found, [classifiers - 1, classifiers, 2, hard_swish], "{preset:?}");
+                let found = ["Sub", "Gemm", "Resize", "HardSwish", "Clip"].map(count);
+                let clips = clips[0] + classifiers * clips[1];
+                assert_eq!(found, [classifiers - 1, classifiers, resizes, hard_swish, clips], "{preset:?}");
                 let all = [("mask", "Sigmoid"), ("logits", "Gemm"), (LEFT_OUT_LOGITS, "Gemm")];
                 let outputs = &all[..=classifiers];
                 assert_eq!(graph.outputs, outputs.iter().map(|(name, _)| *name).collect::<Vec<_>>());
@@ -96,19 +101,41 @@ mod tests {
     }
 
     #[test]
+    fn strided_layers_of_lite_are_padded_behind_as_tensorflow_pads_and_no_resize_names_axes() {
+        let (comet, _) = networks(Preset::Lite);
+        let graph = float_graph(comet, None, 64, 64).unwrap();
+        let strided = graph.nodes.iter().filter(|node| attribute::ints_of(node, "strides") == [2, 2]);
+        let mut found: Vec<(usize, &[i64])> = strided
+            .map(|node| (graph.floats(&node.input[1]).unwrap().dims[2], attribute::ints_of(node, "pads")))
+            .collect();
+        found.sort_unstable();
+        // The stem and two blocks with windows of 3, two with windows of 5; in both networks.
+        const THREE: (usize, &[i64]) = (3, &[0, 0, 1, 1]);
+        const FIVE: (usize, &[i64]) = (5, &[1, 1, 2, 2]);
+        assert_eq!(found, [[THREE; 6].as_slice(), [FIVE; 4].as_slice()].concat());
+        let sizes = |name: &String| tensor::integers(&graph.constants[name]).unwrap();
+        let resizes = graph.nodes.iter().filter(|node| node.op_type == "Resize");
+        let sizes: Vec<Vec<i64>> = resizes.map(|node| sizes(&node.input[3])).collect();
+        assert_eq!(sizes, [[1, 96, 8, 8], [1, 48, 16, 16], [1, 1, 64, 64]]);
+    }
+
+    #[test]
     fn the_engine_predicts_as_burn_does_and_the_predictor_alone_gives_the_same_logits() {
-        let (comet, _) = networks(Preset::Small);
-        let x = Tensor::<4>::random([1, 3, 64, 64], Distribution::Normal(0.0, 1.0), &Device::flex());
-        let (mask, logits) = comet.forward(x.clone());
-        let pixels = values(x);
-        let file = file(float_graph(comet, None, 64, 64).unwrap());
-        let prediction = Session::new(&file).unwrap().run(&pixels).unwrap();
-        assert_close(prediction.mask.values(), &values(mask), 1e-5);
-        assert_close(&prediction.logits, &values(logits), 1e-4);
-        let plane = prediction.mask.values();
-        let masked: Vec<f32> = pixels.iter().zip(plane.iter().cycle()).map(|(x, mask)| x * mask).collect();
-        let alone = PredictorSession::new(&file).unwrap().run(&masked).unwrap();
-        assert_close(&alone, &prediction.logits, 1e-5);
+        for preset in [Preset::Small, Preset::Lite] {
+            let (comet, _) = networks(preset);
+            let x = Tensor::<4>::random([1, 3, 64, 64], Distribution::Normal(0.0, 1.0), &Device::flex());
+            let (mask, logits) = comet.forward(x.clone());
+            let pixels = values(x);
+            let file = file(float_graph(comet, None, 64, 64).unwrap());
+            let prediction = Session::new(&file).unwrap().run(&pixels).unwrap();
+            assert_close(prediction.mask.values(), &values(mask), 1e-5);
+            assert_close(&prediction.logits, &values(logits), 1e-4);
+            let plane = prediction.mask.values();
+            let masked: Vec<f32> =
+                pixels.iter().zip(plane.iter().cycle()).map(|(x, mask)| x * mask).collect();
+            let alone = PredictorSession::new(&file).unwrap().run(&masked).unwrap();
+            assert_close(&alone, &prediction.logits, 1e-5);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use comet_engine::image::Mask;
 
 use super::audit::AuditCounts;
+use super::calibration::LabelledLogits;
 use super::classification::Classification;
 use super::coverage::Coverage;
 use super::error::MetricsError;
@@ -11,6 +12,15 @@ use super::paired::true_pixels;
 use super::result::{Evaluation, Example, FidelityScores};
 use super::tally::{Mean, Ratio};
 use crate::data::Sample;
+
+/// What is kept of single images, by rising indices.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
+    /// Their predictions are examples.
+    pub(super) examples: Vec<usize>,
+    /// Their logits show how far probabilities can be trusted.
+    pub(super) logits: Vec<usize>,
+}
 
 /// Everything counted so far.
 pub(super) struct Collected {
@@ -28,14 +38,14 @@ pub(super) struct Collected {
     n: usize,
     with_mask: usize,
     invalid: usize,
-    /// Rising indices of the images to keep.
-    wanted: Vec<usize>,
+    kept: Kept,
+    logits: LabelledLogits,
     examples: Vec<Example>,
 }
 
 impl Collected {
-    /// Nothing yet; `wanted` are the rising indices of the images whose predictions are to be kept.
-    pub(super) fn new(classes: usize, wanted: Vec<usize>) -> Self {
+    /// Nothing yet, of a model with so many classes.
+    pub(super) fn new(classes: usize, kept: Kept) -> Self {
         Self {
             noisy: Ratio::default(),
             fidelity: [Ratio::default(); 3],
@@ -48,7 +58,8 @@ impl Collected {
             n: 0,
             with_mask: 0,
             invalid: 0,
-            wanted,
+            kept,
+            logits: LabelledLogits::new(classes),
             examples: Vec::new(),
         }
     }
@@ -75,7 +86,10 @@ impl Collected {
             self.with_mask += 1;
             self.true_area.add(mean(true_pixels(truth).map(|inside| f64::from(u8::from(inside)))));
         }
-        if self.wanted.binary_search(&index).is_ok() {
+        if predicted.is_some() && self.kept.logits.binary_search(&index).is_ok() {
+            self.logits.add(logits, sample.class);
+        }
+        if self.kept.examples.binary_search(&index).is_ok() {
             let (width, height) = sample.image.dimensions();
             let mask = Mask::new(width as usize, height as usize, map.to_vec());
             self.examples.extend(mask.map(|mask| Example {
@@ -107,6 +121,7 @@ impl Collected {
             iou50: self.coverage.iou50(),
             fidelity,
             audit: self.audit.finish(),
+            calibration: None,
             area: self.area.percent().unwrap_or(0.0),
             true_area: self.true_area.percent(),
             invalid: self.invalid,
@@ -115,6 +130,7 @@ impl Collected {
             classes,
             with_mask: Some(self.with_mask),
             curve: self.localisation.curve(),
+            logits: self.logits,
             examples: self.examples,
         }
     }

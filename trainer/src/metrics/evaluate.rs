@@ -4,7 +4,7 @@ use comet_engine::image::Preprocess;
 
 use super::audit::Version;
 use super::classification::top_class;
-use super::collect::Collected;
+use super::collect::{Collected, Kept};
 use super::error::MetricsError;
 use super::fidelity::{Deletion, LEVELS};
 use super::masked::plane;
@@ -12,6 +12,9 @@ use super::model_under_test::{ModelUnderTest, Predictions};
 use super::noise::noisy;
 use super::result::Evaluation;
 use crate::data::{Batch, EvaluationImages, Sample};
+
+/// Logits that are kept at most (256 MiB): with 10,000 classes, those of 6,700 images.
+const MAX_LOGITS: usize = 1 << 26;
 
 /// How an evaluation is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +28,21 @@ pub struct EvaluationOptions {
     pub full: bool,
     /// Predictions to keep as examples, spread evenly over the images.
     pub keep: usize,
+    /// Whether the images' logits are kept, to measure and fit probabilities; of very many images an even part.
+    pub logits: bool,
 }
 
 impl Default for EvaluationOptions {
     fn default() -> Self {
-        Self { batch: 32, seed: 0, full: true, keep: 24 }
+        Self { batch: 32, seed: 0, full: true, keep: 24, logits: false }
+    }
+}
+
+impl EvaluationOptions {
+    /// What is kept of so many images of so many classes.
+    fn kept(&self, images: usize, classes: usize) -> Kept {
+        let logits = if self.logits { MAX_LOGITS / classes.max(1) } else { 0 };
+        Kept { examples: spread(images, self.keep), logits: spread(images, logits) }
     }
 }
 
@@ -47,7 +60,7 @@ pub fn evaluate(
 ) -> Result<Evaluation, MetricsError> {
     let classes = model.classes().to_vec();
     check_samples(samples, preprocess, classes.len())?;
-    let mut collected = Collected::new(classes.len(), spread(samples.len(), options.keep));
+    let mut collected = Collected::new(classes.len(), options.kept(samples.len(), classes.len()));
     let size = options.batch.max(1);
     for (number, chunk) in samples.chunks(size).enumerate() {
         let first = number * size;
@@ -74,9 +87,10 @@ pub fn evaluate_stream(
 ) -> Result<(Evaluation, Vec<Sample>), MetricsError> {
     let classes = model.classes().to_vec();
     let (preprocess, total) = (images.preprocess(), images.len());
-    let wanted = spread(total, options.keep);
-    let mut collected = Collected::new(classes.len(), wanted.clone());
-    let (mut first, mut kept) = (0, Vec::new());
+    let kept = options.kept(total, classes.len());
+    let wanted = kept.examples.clone();
+    let mut collected = Collected::new(classes.len(), kept);
+    let (mut first, mut shown) = (0, Vec::new());
     // A batch is shorter if images have become unreadable.
     for samples in images.chunks(options.batch.max(1)).filter(|samples| !samples.is_empty()) {
         check_samples(&samples, preprocess, classes.len())?;
@@ -87,7 +101,7 @@ pub fn evaluate_stream(
             last: first + samples.len().saturating_sub(1),
             error: Box::new(error),
         })?;
-        kept.extend(wanted.iter().filter_map(|&index| samples.get(index.checked_sub(first)?).cloned()));
+        shown.extend(wanted.iter().filter_map(|&index| samples.get(index.checked_sub(first)?).cloned()));
         first += samples.len();
         progress(first, total);
     }
@@ -98,7 +112,7 @@ pub fn evaluate_stream(
     for (place, example) in evaluation.examples.iter_mut().enumerate() {
         example.image = place;
     }
-    Ok((evaluation, kept))
+    Ok((evaluation, shown))
 }
 
 /// Some images on their way through all measures.

@@ -5,6 +5,7 @@ use comet_engine::image::Mask;
 use image::{GrayImage, Luma};
 use serde::Deserialize;
 
+use super::calibration::{LabelledLogits, Reliability, fit_temperature};
 use super::coverage::{Coverage, iou};
 use super::localisation::Localisation;
 
@@ -116,5 +117,47 @@ fn the_agreement_of_two_maps_agrees_with_the_reference() {
         assert_near("IoU", found.iou, pair.iou50);
         // Where the correlation is not defined, the runtime says 0 for maps that differ.
         assert_near("Pearson", found.pearson, pair.pearson.unwrap_or(0.0));
+    }
+}
+
+/// Made by `tests/reference/make_calibration_golden.py`.
+#[derive(Deserialize)]
+struct CalibrationGolden {
+    /// Logits are integers, to be divided by this.
+    scale: f32,
+    cases: Vec<CalibrationCase>,
+}
+
+#[derive(Deserialize)]
+struct CalibrationCase {
+    name: String,
+    classes: usize,
+    logits: Vec<i16>,
+    labels: Vec<usize>,
+    temperature: f64,
+    /// At a temperature of 1.
+    before: Reliability,
+    /// At `temperature`, rounded to four decimals.
+    after: Reliability,
+}
+
+#[test]
+fn temperatures_and_calibration_errors_agree_with_the_reference() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/calibration.json");
+    let golden: CalibrationGolden = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(golden.cases.len(), 3);
+    for case in &golden.cases {
+        let values: Vec<f32> = case.logits.iter().map(|&unit| f32::from(unit) / golden.scale).collect();
+        let mut logits = LabelledLogits::new(case.classes);
+        values.chunks(case.classes).zip(&case.labels).for_each(|(row, &label)| logits.add(row, label));
+        assert_eq!(logits.len(), case.labels.len(), "{}", case.name);
+        let temperature = fit_temperature(&logits).unwrap();
+        let away = (temperature - case.temperature).abs();
+        assert!(away <= 0.51e-4, "{}: {temperature} instead of {}", case.name, case.temperature);
+        for (t, expected) in [(1.0, case.before), (temperature, case.after)] {
+            let found = Reliability::at(&logits, t);
+            assert_near(&format!("{}, ECE", case.name), found.ece, expected.ece);
+            assert_near(&format!("{}, NLL", case.name), found.nll, expected.nll);
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! compared as 64-bit floats; results are in percent.
 
 mod audit;
+mod calibration;
 mod classification;
 mod collect;
 mod coverage;
@@ -21,6 +22,7 @@ mod result;
 mod tally;
 
 pub use audit::Audit;
+pub use calibration::{Calibration, LabelledLogits, Reliability, TemperatureSource, fit_temperature};
 pub use classification::{ClassRow, Classification, top_class};
 pub use coverage::{Coverage, iou};
 pub use engine_model::EngineModel;
@@ -30,7 +32,7 @@ pub use fidelity::{Deletion, dropped_pixels};
 pub use localisation::{CurvePoint, Localisation};
 pub use model_under_test::{ModelUnderTest, Predictions};
 pub use noise::noisy;
-pub use result::{Evaluation, Example, FidelityScores, MetricRow};
+pub use result::{Evaluation, Example, FidelityScores, MetricRow, Unit};
 pub use tally::{Mean, Ratio};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use comet_engine::model::Metrics;
 use serde::{Deserialize, Serialize};
 
 use super::audit::Audit;
+use super::calibration::{Calibration, LabelledLogits};
 use super::classification::ClassRow;
 use super::localisation::CurvePoint;
 
@@ -69,6 +70,10 @@ pub struct Evaluation {
     /// Accuracy on other versions of the masked image.
     #[serde(default)]
     pub audit: Option<Audit>,
+    /// How far probabilities can be trusted, before and after temperature scaling; `None` until the caller measures it
+    /// on [`logits`](Self::logits).
+    #[serde(default)]
+    pub calibration: Option<Calibration>,
     /// Mean map value; 0 if no map was valid.
     pub area: f64,
     /// Share of true pixels, over the images with a mask.
@@ -87,9 +92,31 @@ pub struct Evaluation {
     /// Precision and recall of the pixels at 1,000 thresholds; not written to JSON.
     #[serde(skip)]
     pub curve: Vec<CurvePoint>,
+    /// Logits of the valid predictions, if they were to be kept; not written to JSON.
+    #[serde(skip)]
+    pub logits: LabelledLogits,
     /// Some predictions, spread evenly over the set; not written to JSON.
     #[serde(skip)]
     pub examples: Vec<Example>,
+}
+
+/// Unit of a measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Hundredths.
+    Percent,
+    /// Natural units of information: a logarithm to base e.
+    Nats,
+}
+
+impl Unit {
+    /// As it stands in tables.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Percent => "%",
+            Self::Nats => "nats",
+        }
+    }
 }
 
 /// One measure with what is needed to read it.
@@ -97,8 +124,10 @@ pub struct Evaluation {
 pub struct MetricRow {
     /// Its name.
     pub name: &'static str,
-    /// Its value in percent; `None` if it was not measured.
+    /// Its value; `None` if it was not measured.
     pub value: Option<f64>,
+    /// Unit of the value.
+    pub unit: Unit,
     /// Images it was measured on, if known.
     pub n: Option<usize>,
     /// What it is, and which way is better.
@@ -108,8 +137,9 @@ pub struct MetricRow {
 impl Evaluation {
     /// The measures in the order in which they are shown.
     pub fn rows(&self) -> Vec<MetricRow> {
-        let all = |name, value, definition| MetricRow { name, value, n: Some(self.n), definition };
-        let masked = |name, value, definition| MetricRow { name, value, n: self.with_mask, definition };
+        let unit = Unit::Percent;
+        let all = |name, value, definition| MetricRow { name, value, unit, n: Some(self.n), definition };
+        let masked = |name, value, definition| MetricRow { name, value, unit, n: self.with_mask, definition };
         let fidelity = |value: fn(FidelityScores) -> f64| self.fidelity.map(value);
         vec![
             all("accuracy", Some(self.accuracy), "images with the right class; higher is better"),
@@ -156,13 +186,28 @@ impl Evaluation {
         let Some(audit) = self.audit else {
             return Vec::new();
         };
-        let row =
-            |name, value, definition| MetricRow { name, value: Some(value), n: Some(audit.n), definition };
+        let (unit, n) = (Unit::Percent, Some(audit.n));
+        let row = |name, value, definition| MetricRow { name, value: Some(value), unit, n, definition };
         vec![
             row("map as used", audit.as_used, AS_USED),
             row("map cut at 0.5", audit.cut_at_half, CUT_AT_HALF),
             row("what is left out", audit.left_out, LEFT_OUT),
             row("uniform dimming", audit.uniform_dimming, UNIFORM_DIMMING),
+        ]
+    }
+
+    /// The calibration in the order in which it is shown; empty if it was not measured.
+    pub fn calibration_rows(&self) -> Vec<MetricRow> {
+        let Some(found) = self.calibration else {
+            return Vec::new();
+        };
+        let n = Some(found.n);
+        let row = |name, value, unit, definition| MetricRow { name, value: Some(value), unit, n, definition };
+        vec![
+            row("ECE before", found.before.ece, Unit::Percent, ECE),
+            row("ECE after", found.after.ece, Unit::Percent, "the same at T"),
+            row("NLL before", found.before.nll, Unit::Nats, NLL),
+            row("NLL after", found.after.nll, Unit::Nats, "the same at T"),
         ]
     }
 
@@ -188,6 +233,13 @@ impl Evaluation {
                     .into(),
             );
             lines.extend(audit.iter().map(line));
+        }
+        if let Some(found) = &self.calibration {
+            lines.push(format!(
+                "probabilities: softmax(logits / T) before (T = 1) and after ({})",
+                found.words()
+            ));
+            lines.extend(self.calibration_rows().iter().map(line));
         }
         let names = self.per_class.iter().map(|row| row.class.chars().count());
         let width = names.max().unwrap_or(0).max("class".len());
@@ -220,10 +272,23 @@ const LEFT_OUT: &str = "accuracy on the image times 1 - map; if it is well above
 const UNIFORM_DIMMING: &str = "accuracy with every pixel times the map's mean, which selects nothing; if it is \
      close to the first row, it matters little what the map selects";
 
+/// What the rows of a calibration are.
+const ECE: &str = "expected calibration error, 15 bins: how far the probability of the named class is from the share of \
+     right ones at that probability; lower is better";
+const NLL: &str = "negative log-likelihood of the true class, in nats; lower is better";
+
 /// A measure as a line of text.
 fn line(row: &MetricRow) -> String {
     let n = row.n.map_or_else(|| "n unknown".to_owned(), |n| format!("n = {n}"));
-    format!("  {:<20}{}  {n:<12}{}", row.name, percent(row.value), row.definition)
+    format!("  {:<20}{}  {n:<12}{}", row.name, value(row), row.definition)
+}
+
+/// Ten characters: nats with three decimals and their unit in the definition.
+fn value(row: &MetricRow) -> String {
+    match row.unit {
+        Unit::Percent => percent(row.value),
+        Unit::Nats => row.value.map_or_else(|| percent(None), |value| format!("{value:>10.3}")),
+    }
 }
 
 /// Ten characters: a share with its unit, or a dash if it is missing.
@@ -248,6 +313,7 @@ impl From<&Evaluation> for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{Reliability, TemperatureSource};
 
     fn evaluation() -> Evaluation {
         Evaluation {
@@ -263,6 +329,13 @@ mod tests {
                 cut_at_half: 50.0,
                 left_out: 25.0,
                 uniform_dimming: 12.5,
+            }),
+            calibration: Some(Calibration {
+                n: 3,
+                temperature: 1.25,
+                temperature_from: TemperatureSource::Validation,
+                before: Reliability { ece: 12.5, nll: 0.75 },
+                after: Reliability { ece: 6.5, nll: 0.5 },
             }),
             area: 21.0,
             classes: vec!["straße".into(), "b".into()],
@@ -293,6 +366,7 @@ mod tests {
             "iou50",
             "fidelity",
             "audit",
+            "calibration",
             "area",
             "split",
             "true_area",
@@ -310,19 +384,27 @@ mod tests {
         assert_eq!(value["audit"]["cut_at_half"], 50.0);
         assert_eq!(value["audit"]["left_out"], 25.0);
         assert_eq!(value["audit"]["uniform_dimming"], 12.5);
+        let calibration = serde_json::json!({
+            "n": 3,
+            "temperature": 1.25,
+            "temperature_from": "validation",
+            "before": { "ece": 12.5, "nll": 0.75 },
+            "after": { "ece": 6.5, "nll": 0.5 },
+        });
+        assert_eq!(value["calibration"], calibration);
         assert!(value["noisy_accuracy"].is_null());
         let back: Evaluation = serde_json::from_str(&json).unwrap();
         assert_eq!(back, Evaluation { with_mask: None, ..evaluation() });
     }
 
     #[test]
-    fn json_without_split_and_audit_can_still_be_read() {
+    fn json_without_split_audit_and_calibration_can_still_be_read() {
         let mut value = serde_json::to_value(evaluation()).unwrap();
-        for key in ["split", "audit"] {
+        for key in ["split", "audit", "calibration"] {
             value.as_object_mut().unwrap().remove(key);
         }
         let back: Evaluation = serde_json::from_value(value).unwrap();
-        assert_eq!((back.split.as_str(), back.audit, back.n), ("", None, 4));
+        assert_eq!((back.split.as_str(), back.audit, back.calibration, back.n), ("", None, None, 4));
     }
 
     #[test]
@@ -369,6 +451,24 @@ mod tests {
         let without = Evaluation { audit: None, ..evaluation() };
         assert!(table.contains("\naudit: ") && !without.table().contains("audit"));
         assert!(without.audit_rows().is_empty());
+    }
+
+    #[test]
+    fn the_table_tells_probabilities_before_from_those_after_and_where_the_temperature_is_from() {
+        let table = evaluation().table();
+        let heading = table.lines().find(|line| line.starts_with("probabilities: ")).unwrap();
+        assert!(heading.contains("T = 1.25, fitted on the run's validation images"), "{heading}");
+        let value = |name: &str| {
+            let line = table.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+            assert!(line.contains("n = 3"), "{line}");
+            line.split_whitespace().nth(2).unwrap().to_owned()
+        };
+        assert_eq!(
+            ["ECE before", "ECE after", "NLL before", "NLL after"].map(value),
+            ["12.5", "6.5", "0.750", "0.500"]
+        );
+        let without = Evaluation { calibration: None, ..evaluation() };
+        assert!(!without.table().contains("ECE") && without.calibration_rows().is_empty());
     }
 
     #[test]

@@ -4,10 +4,12 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Initializer, PaddingConfig2d};
 use burn::tensor::activation::{hard_sigmoid as native_hard_sigmoid, relu};
-use burn::tensor::module::{adaptive_avg_pool2d, interpolate};
+use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor};
 use burn_dispatch::DispatchDevice;
+
+use super::features::{Activation, Features};
 
 /// Geometry of a convolution with "same" padding.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +20,23 @@ pub(super) struct ConvShape {
     pub stride: usize,
     pub dilation: usize,
     pub groups: usize,
+    pub padding: Padding,
+}
+
+/// Where the zeros around the image go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Padding {
+    /// The same on all sides.
+    Symmetric,
+    /// TensorFlow's "same" for images whose sides are multiples of the stride: with stride 2, one less before the image
+    /// than after it.
+    TensorFlow,
 }
 
 impl ConvShape {
     /// A dense convolution.
     pub(super) fn new(input: usize, output: usize, kernel: usize, stride: usize) -> Self {
-        Self { input, output, kernel, stride, dilation: 1, groups: 1 }
+        Self { input, output, kernel, stride, dilation: 1, groups: 1, padding: Padding::Symmetric }
     }
 
     /// A 1x1 convolution.
@@ -36,13 +49,30 @@ impl ConvShape {
         Self { dilation, groups: channels, ..Self::new(channels, channels, kernel, stride) }
     }
 
+    /// Padded as TensorFlow does.
+    pub(super) fn tensorflow(self) -> Self {
+        Self { padding: Padding::TensorFlow, ..self }
+    }
+
+    /// Zeros before and after the image.
+    fn zeros(self) -> (usize, usize) {
+        let span = (self.kernel - 1) * self.dilation;
+        match self.padding {
+            Padding::Symmetric => (span / 2, span / 2),
+            Padding::TensorFlow => {
+                let total = (span + 1).saturating_sub(self.stride);
+                (total / 2, total - total / 2)
+            }
+        }
+    }
+
     fn config(self) -> Conv2dConfig {
-        let padding = (self.kernel - 1) / 2 * self.dilation;
+        let (before, after) = self.zeros();
         Conv2dConfig::new([self.input, self.output], [self.kernel, self.kernel])
             .with_stride([self.stride, self.stride])
             .with_dilation([self.dilation, self.dilation])
             .with_groups(self.groups)
-            .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
+            .with_padding(PaddingConfig2d::Explicit(before, before, after, after))
     }
 
     /// Followed by BatchNorm: no bias; Kaiming-normal over the fan-out, as torchvision starts its networks.
@@ -77,11 +107,6 @@ impl ConvBn {
     pub(super) fn new(shape: ConvShape, norm: Norm, device: &Device) -> Self {
         Self { conv: shape.init_without_bias(device), bn: norm.init(shape.output, device) }
     }
-
-    /// `[batch, in, height, width] -> [batch, out, height / stride, width / stride]`
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.bn.forward(self.conv.forward(x))
-    }
 }
 
 /// Constants of a BatchNorm.
@@ -115,11 +140,10 @@ impl SqueezeExcitation {
         }
     }
 
-    /// `[batch, channels, height, width]`, unchanged in shape.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let pooled = adaptive_avg_pool2d(x.clone(), [1, 1]);
-        let gate = self.fc2.forward(relu(self.fc1.forward(pooled)));
-        x * hard_sigmoid(gate)
+    /// Features of the same shape.
+    pub fn forward(&self, x: Features) -> Features {
+        let gate = x.clone().mean().conv(&self.fc1).activate(Activation::Relu).conv(&self.fc2);
+        x.scale(gate.hard_sigmoid())
     }
 }
 
@@ -141,6 +165,15 @@ pub(super) fn hard_sigmoid(x: Tensor<4>) -> Tensor<4> {
         return (relu(x.clone() + 3.0) - relu(x - 3.0)) * (1.0 / 6.0);
     }
     native_hard_sigmoid(x, 1.0 / 6.0, 0.5)
+}
+
+/// `clip(x, 0, 6)`
+pub(super) fn relu6(x: Tensor<4>) -> Tensor<4> {
+    if is_capturing(&x) {
+        // burn-onnx 0.22 cannot write Clip. `export::fuse` turns this form back into the one node.
+        return relu(x.clone()) - relu(x - 6.0);
+    }
+    x.clamp(0.0, 6.0)
 }
 
 /// `x * hard_sigmoid(x)`

@@ -4,14 +4,18 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::lraspp::{LrAspp, LrAsppConfig};
+use super::classifier::{Classifier, ClassifierConfig};
+use super::efficientnet_lite::EfficientNetLiteConfig;
 use super::mobilenet_v3::Backbone;
-use super::resnet::{ResNet18, ResNet18Config};
+use super::resnet::ResNet18Config;
+use super::selector::{Head, Selector, SelectorConfig};
 
 /// A pair of selector and predictor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
+    /// EfficientNet-Lite0 in all networks, which ships with weights on ImageNet: the best choice for photographs.
+    Lite,
     /// LR-ASPP on MobileNetV3-Large and ResNet-18: the paper's networks.
     Full,
     /// LR-ASPP on MobileNetV3-Small and a narrow ResNet-18: for weak boards and training on a CPU.
@@ -23,14 +27,24 @@ impl Preset {
     /// The name used in files and flags.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Lite => "lite",
             Self::Full => "full",
             Self::Small => "small",
         }
     }
 
-    /// First-stage width of predictor and detector unless the user sets another.
+    /// The selector's head unless the user sets another.
+    pub fn default_head(self) -> Head {
+        match self {
+            Self::Lite => Head::TopDown,
+            Self::Full | Self::Small => Head::LrAspp,
+        }
+    }
+
+    /// First-stage width of predictor and detector unless the user sets another; EfficientNet-Lite0 has one width.
     pub fn default_width(self) -> usize {
         match self {
+            Self::Lite => 0,
             Self::Full => 64,
             Self::Small => 32,
         }
@@ -39,7 +53,7 @@ impl Preset {
 
 /// A name that is not that of a preset.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown preset '{0}'; there are full and small")]
+#[error("unknown preset '{0}'; there are lite, full and small")]
 pub struct UnknownPreset(String);
 
 impl std::str::FromStr for Preset {
@@ -47,6 +61,7 @@ impl std::str::FromStr for Preset {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
+            "lite" => Ok(Self::Lite),
             "full" => Ok(Self::Full),
             "small" => Ok(Self::Small),
             _ => Err(UnknownPreset(name.to_owned())),
@@ -59,7 +74,9 @@ impl std::str::FromStr for Preset {
 pub struct CometConfig {
     /// Which networks.
     pub preset: Preset,
-    /// First-stage width of the predictor.
+    /// The selector's head.
+    pub head: Head,
+    /// First-stage width of the predictor (`full` and `small`).
     pub width: usize,
     /// Classes.
     pub classes: usize,
@@ -74,17 +91,24 @@ impl CometConfig {
     }
 
     /// The selector alone.
-    pub fn selector(&self) -> LrAsppConfig {
-        let backbone = match self.preset {
-            Preset::Full => Backbone::Large,
-            Preset::Small => Backbone::Small,
+    pub fn selector(&self) -> SelectorConfig {
+        let mobilenet = match self.preset {
+            Preset::Lite => None,
+            Preset::Full => Some(Backbone::Large),
+            Preset::Small => Some(Backbone::Small),
         };
-        LrAsppConfig { backbone, momentum: self.momentum }
+        SelectorConfig { mobilenet, head: self.head, momentum: self.momentum }
     }
 
     /// A network of the predictor's shape: the detector is one as well.
-    pub fn classifier(&self) -> ResNet18Config {
-        ResNet18Config { classes: self.classes, width: self.width }
+    pub fn classifier(&self) -> ClassifierConfig {
+        let classes = self.classes;
+        match self.preset {
+            Preset::Lite => ClassifierConfig::EfficientNetLite(EfficientNetLiteConfig { classes }),
+            Preset::Full | Preset::Small => {
+                ClassifierConfig::ResNet18(ResNet18Config { classes, width: self.width })
+            }
+        }
     }
 }
 
@@ -92,9 +116,9 @@ impl CometConfig {
 #[derive(Module, Debug)]
 pub struct Comet {
     /// `S`: draws the map.
-    pub selector: LrAspp,
+    pub selector: Selector,
     /// `f_P`: sees the masked image only.
-    pub predictor: ResNet18,
+    pub predictor: Classifier,
 }
 
 impl Comet {

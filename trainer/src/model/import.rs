@@ -7,9 +7,9 @@ use burn_store::{
     SafetensorsStore,
 };
 
-use super::lraspp::LrAspp;
+use super::classifier::Classifier;
 use super::mobilenet_v3::Backbone;
-use super::resnet::ResNet18;
+use super::selector::Selector;
 
 /// Why weights could not be taken over.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,16 @@ pub enum ImportError {
         /// torchvision's name of the network.
         expected: &'static str,
     },
+    /// torchvision has no such network.
+    #[error(
+        "{path}: torchvision's weights fit the presets full and small; the {network} of the preset lite comes with weights of its own"
+    )]
+    NoTorchvision {
+        /// The file.
+        path: PathBuf,
+        /// selector or predictor.
+        network: &'static str,
+    },
     /// The rename rules do not compile; cannot happen with the fixed rules of this file.
     #[error("key rules: {0}")]
     Rules(String),
@@ -47,7 +57,17 @@ pub enum ImportError {
 ///
 /// The last layers (`head.low`, `head.high`) stay as they are when the file was made for another number of
 /// classes; a file of a classifier fills the backbone only. Returns the number of tensors taken over.
-pub fn import_selector(selector: &mut LrAspp, backbone: Backbone, path: &Path) -> Result<usize, ImportError> {
+///
+/// # Errors
+/// [`ImportError`]; without a `backbone` (the preset lite) always.
+pub fn import_selector(
+    selector: &mut Selector,
+    backbone: Option<Backbone>,
+    path: &Path,
+) -> Result<usize, ImportError> {
+    let Some(backbone) = backbone else {
+        return Err(ImportError::NoTorchvision { path: path.to_owned(), network: "selector" });
+    };
     let optional = |name: &str| name.starts_with("head.");
     import(
         selector,
@@ -64,7 +84,13 @@ pub fn import_selector(selector: &mut LrAspp, backbone: Backbone, path: &Path) -
 
 /// Fills a predictor or detector from torchvision's `resnet18`. The last layer stays as it is when the file
 /// was made for another number of classes. Returns the number of tensors taken over.
-pub fn import_classifier(network: &mut ResNet18, path: &Path) -> Result<usize, ImportError> {
+///
+/// # Errors
+/// [`ImportError`]; for a classifier that is no ResNet-18 always.
+pub fn import_classifier(network: &mut Classifier, path: &Path) -> Result<usize, ImportError> {
+    let Classifier::ResNet18(network) = network else {
+        return Err(ImportError::NoTorchvision { path: path.to_owned(), network: "predictor" });
+    };
     let rules = vec![
         (r"\.downsample\.0\.".to_owned(), ".downsample.conv.".to_owned()),
         (r"\.downsample\.1\.".to_owned(), ".downsample.bn.".to_owned()),
@@ -89,12 +115,17 @@ fn import<M: ModuleSnapshot>(
     }
     let result = match suffix {
         "pth" | "pt" => {
-            let mut store = PytorchStore::from_file(path).remap(remapper).validate(false).allow_partial(true);
+            let mut store = PytorchStore::from_file(path)
+                .remap(remapper)
+                .skip_enum_variants(true)
+                .validate(false)
+                .allow_partial(true);
             network.load_from(&mut store).map_err(|error| unreadable(error.to_string()))?
         }
         "safetensors" => {
             let mut store = SafetensorsStore::from_file(path)
                 .with_from_adapter(PyTorchToBurnAdapter)
+                .skip_enum_variants(true)
                 .remap(remapper)
                 .validate(false)
                 .allow_partial(true);
@@ -114,7 +145,7 @@ fn import<M: ModuleSnapshot>(
 }
 
 /// What does not fit, the optional layers aside.
-fn faults(result: &ApplyResult, optional: impl Fn(&str) -> bool) -> Vec<String> {
+pub(super) fn faults(result: &ApplyResult, optional: impl Fn(&str) -> bool) -> Vec<String> {
     let errors = result.errors.iter().filter(|error| match error {
         ApplyError::ShapeMismatch { path, .. } => !optional(path),
         _ => true,

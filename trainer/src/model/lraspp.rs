@@ -1,25 +1,12 @@
-//! The selector: an LR-ASPP head on MobileNetV3 (Howard et al., 2019, section 6.4), one output channel.
+//! The LR-ASPP head of a selector (Howard et al., 2019, section 6.4), one output channel.
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::{relu, sigmoid};
-use burn::tensor::module::adaptive_avg_pool2d;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
-use super::blocks::{ConvBn, ConvShape, Norm, resize_bilinear};
-use super::mobilenet_v3::{Backbone, MobileNetV3};
-
-/// Width of the head.
-const HEAD_CHANNELS: usize = 128;
-
-/// What selector to build.
-#[derive(Clone, Copy, Debug)]
-pub struct LrAsppConfig {
-    /// The backbone.
-    pub backbone: Backbone,
-    /// BatchNorm momentum of the backbone. torchvision has 0.01, whose running statistics lag in short runs.
-    pub momentum: f64,
-}
+use super::blocks::{ConvBn, ConvShape, Norm};
+use super::features::{Activation, Features};
+use super::pyramid::{Channels, Pyramid};
 
 /// Low-resolution features, gated high-level features, and a 1x1 classifier on each.
 #[derive(Module, Debug)]
@@ -34,43 +21,33 @@ pub struct LrAsppHead {
     pub high: Conv2d,
 }
 
-/// The selector `S`.
-#[derive(Module, Debug)]
-pub struct LrAspp {
-    /// Features.
-    pub backbone: MobileNetV3,
-    /// Head.
-    pub head: LrAsppHead,
+/// What differs between backbones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LrAsppShape {
+    /// Channels of the head.
+    pub width: usize,
+    /// Whether the gate has a bias; torchvision's has none.
+    pub gate_bias: bool,
 }
 
-impl LrAsppConfig {
-    /// Builds the selector with random weights.
-    pub fn init(&self, device: &Device) -> LrAspp {
-        let (low, high) = (self.backbone.low_channels(), self.backbone.high_channels());
+impl LrAsppHead {
+    pub(super) fn new([_, low, high, deepest]: Channels, shape: LrAsppShape, device: &Device) -> Self {
         let norm = Norm { epsilon: 1e-5, momentum: 0.1 };
         let pointwise = ConvShape::pointwise;
-        LrAspp {
-            backbone: MobileNetV3::new(self.backbone, self.momentum, device),
-            head: LrAsppHead {
-                cbr: ConvBn::new(pointwise(high, HEAD_CHANNELS), norm, device),
-                scale: pointwise(high, HEAD_CHANNELS).init_default(false, device),
-                low: pointwise(low, 1).init_default(true, device),
-                high: pointwise(HEAD_CHANNELS, 1).init_default(true, device),
-            },
+        Self {
+            cbr: ConvBn::new(pointwise(high, shape.width), norm, device),
+            scale: pointwise(deepest, shape.width).init_default(shape.gate_bias, device),
+            low: pointwise(low, 1).init_default(true, device),
+            high: pointwise(shape.width, 1).init_default(true, device),
         }
     }
-}
 
-impl LrAspp {
-    /// The attribution map: `[batch, 3, height, width] -> [batch, 1, height, width]`, in `[0, 1]`.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [_, _, height, width] = x.dims();
-        let (low, high) = self.backbone.forward(x);
-        let gate = sigmoid(self.head.scale.forward(adaptive_avg_pool2d(high.clone(), [1, 1])));
-        let gated = relu(self.head.cbr.forward(high)) * gate;
-        let [_, _, low_height, low_width] = low.dims();
-        let gated = resize_bilinear(gated, low_height, low_width);
-        let logits = self.head.low.forward(low) + self.head.high.forward(gated);
-        sigmoid(resize_bilinear(logits, height, width))
+    /// The logits of the map, one channel at 1/8 of the size.
+    pub(super) fn forward(&self, features: Pyramid) -> Features {
+        let Pyramid { eighth: low, sixteenth: high, deepest, .. } = features;
+        let gate = deepest.mean().conv(&self.scale).sigmoid();
+        let gated = high.conv_bn(&self.cbr, Activation::Relu).scale(gate);
+        let gated = gated.resize(low.height(), low.width());
+        low.conv(&self.low) + gated.conv(&self.high)
     }
 }

@@ -1,10 +1,11 @@
 //! MobileNetV3 (Howard et al., 2019) with a dilated last stage, as torchvision's segmentation models use it.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
-use super::blocks::{ConvBn, ConvShape, Norm, SqueezeExcitation, hard_swish};
+use super::blocks::{ConvBn, ConvShape, Norm, SqueezeExcitation};
+use super::features::{Activation, Features};
+use super::pyramid::{Channels, Pyramid};
 
 /// Which backbone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +83,22 @@ impl Backbone {
         }
     }
 
+    /// The last block at 1/4 of the input's size.
+    fn quarter_block(self) -> usize {
+        match self {
+            Self::Large => 2,
+            Self::Small => 0,
+        }
+    }
+
+    /// Channels at 1/4, 1/8 and 1/16, and of the last features, which are those at 1/16.
+    pub(super) fn channels(self) -> Channels {
+        let quarter = self.blocks().get(self.quarter_block()).map_or(0, |block| block.output);
+        [quarter, self.low_channels(), self.high_channels(), self.high_channels()]
+    }
+
     /// The block whose output (at 1/8 of the input's size) feeds the head's shortcut.
-    pub(super) fn low_block(self) -> usize {
+    fn low_block(self) -> usize {
         match self {
             Self::Large => 3,
             Self::Small => 1,
@@ -91,7 +106,7 @@ impl Backbone {
     }
 
     /// Channels of the shortcut.
-    pub(super) fn low_channels(self) -> usize {
+    fn low_channels(self) -> usize {
         match self {
             Self::Large => 40,
             Self::Small => 24,
@@ -99,7 +114,7 @@ impl Backbone {
     }
 
     /// Channels at the end of the backbone.
-    pub(super) fn high_channels(self) -> usize {
+    fn high_channels(self) -> usize {
         match self {
             Self::Large => 960,
             Self::Small => 576,
@@ -146,19 +161,22 @@ impl InvertedResidual {
         }
     }
 
-    /// `[batch, in, height, width] -> [batch, out, height / stride, width / stride]`
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let activate = |x| if self.hard_swish { hard_swish(x) } else { relu(x) };
+    /// Features at `1 / stride` of the size.
+    pub fn forward(&self, x: Features) -> Features {
+        let activation = if self.hard_swish { Activation::HardSwish } else { Activation::Relu };
         let mut y = x.clone();
         if let Some(expand) = &self.expand {
-            y = activate(expand.forward(y));
+            y = y.conv_bn(expand, activation);
         }
-        y = activate(self.depthwise.forward(y));
+        y = y.conv_bn(&self.depthwise, activation);
         if let Some(squeeze) = &self.squeeze {
             y = squeeze.forward(y);
         }
-        y = self.project.forward(y);
-        if self.residual { y + x } else { y }
+        if self.residual {
+            y.conv_bn_add(&self.project, x, Activation::Identity)
+        } else {
+            y.conv_bn(&self.project, Activation::Identity)
+        }
     }
 }
 
@@ -171,6 +189,7 @@ pub struct MobileNetV3 {
     pub blocks: Vec<InvertedResidual>,
     /// 1x1 to the last width.
     pub last: ConvBn,
+    quarter_block: usize,
     low_block: usize,
 }
 
@@ -183,20 +202,24 @@ impl MobileNetV3 {
             stem: ConvBn::new(ConvShape::new(3, 16, 3, 2), norm, device),
             blocks: blocks.map(|spec| InvertedResidual::new(spec, norm, device)).collect(),
             last: ConvBn::new(last, norm, device),
+            quarter_block: backbone.quarter_block(),
             low_block: backbone.low_block(),
         }
     }
 
-    /// `[batch, 3, height, width]` to the features at 1/8 (`low`) and 1/16 (`high`) of the size.
-    pub fn forward(&self, x: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-        let mut y = hard_swish(self.stem.forward(x));
-        let mut low = y.clone();
+    /// Features at strides 4, 8 and 16, where the dilated network ends.
+    pub fn forward(&self, x: Features) -> Pyramid {
+        let mut y = x.conv_bn(&self.stem, Activation::HardSwish);
+        let mut taps = Vec::with_capacity(2);
         for (index, block) in self.blocks.iter().enumerate() {
             y = block.forward(y);
-            if index == self.low_block {
-                low = y.clone();
+            if index == self.quarter_block || index == self.low_block {
+                taps.push(y.clone());
             }
         }
-        (low, hard_swish(self.last.forward(y)))
+        let high = y.conv_bn(&self.last, Activation::HardSwish);
+        let mut taps = taps.into_iter();
+        let mut next = || taps.next().unwrap_or_else(|| high.clone());
+        Pyramid { quarter: next(), eighth: next(), sixteenth: high.clone(), deepest: high.clone() }
     }
 }

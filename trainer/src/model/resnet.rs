@@ -2,13 +2,11 @@
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{BatchNorm, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
-use burn::tensor::module::adaptive_avg_pool2d;
+use burn::nn::{BatchNorm, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::blocks::{ConvShape, Norm};
+use super::features::{Activation, Features};
 
 const NORM: Norm = Norm { epsilon: 1e-5, momentum: 0.1 };
 
@@ -55,15 +53,14 @@ impl BasicBlock {
         }
     }
 
-    /// `[batch, in, height, width] -> [batch, out, height / stride, width / stride]`
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let y = self.bn2.forward(self.conv2.forward(y));
+    /// Features at `1 / stride` of the size.
+    pub fn forward(&self, x: Features) -> Features {
+        let y = x.clone().conv_norm(&self.conv1, &self.bn1, None, Activation::Relu);
         let shortcut = match &self.downsample {
-            Some(downsample) => downsample.bn.forward(downsample.conv.forward(x)),
+            Some(downsample) => x.conv_norm(&downsample.conv, &downsample.bn, None, Activation::Identity),
             None => x,
         };
-        relu(y + shortcut)
+        y.conv_norm(&self.conv2, &self.bn2, Some(shortcut), Activation::Relu)
     }
 }
 
@@ -73,7 +70,6 @@ impl BasicBlock {
 pub struct ResNet18 {
     pub conv1: Conv2d,
     pub bn1: BatchNorm,
-    pub maxpool: MaxPool2d,
     pub layer1: Vec<BasicBlock>,
     pub layer2: Vec<BasicBlock>,
     pub layer3: Vec<BasicBlock>,
@@ -91,10 +87,6 @@ impl ResNet18Config {
         ResNet18 {
             conv1: ConvShape::new(3, width, 7, 2).init_without_bias(device),
             bn1: NORM.init(width, device),
-            maxpool: MaxPool2dConfig::new([3, 3])
-                .with_strides([2, 2])
-                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-                .init(),
             layer1: stage(width, width, 1),
             layer2: stage(width, 2 * width, 2),
             layer3: stage(2 * width, 4 * width, 2),
@@ -107,12 +99,13 @@ impl ResNet18Config {
 impl ResNet18 {
     /// `[batch, 3, height, width] -> [batch, classes]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
-        let mut x = self.maxpool.forward(relu(self.bn1.forward(self.conv1.forward(x))));
+        let x = Features::enter(x);
+        let mut x = x.conv_norm(&self.conv1, &self.bn1, None, Activation::Relu).max_pool();
         for stage in [&self.layer1, &self.layer2, &self.layer3, &self.layer4] {
             for block in stage {
                 x = block.forward(x);
             }
         }
-        self.fc.forward(adaptive_avg_pool2d(x, [1, 1]).flatten::<2>(1, 3))
+        self.fc.forward(x.into_vector())
     }
 }

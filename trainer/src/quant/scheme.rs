@@ -12,18 +12,30 @@ use super::error::QuantError;
 pub struct Scheme {
     /// Names of the quantized values, the input first.
     pub values: Vec<String>,
-    /// A value whose range is that of another one: selecting or reshaping changes no number, and the detector is given
-    /// whole images too.
+    /// A value whose range is that of another one: selecting or reshaping changes no number, blending none beyond its
+    /// neighbours, and the detector is given whole images too.
     pub same_as: BTreeMap<String, String>,
     /// Values known to lie in `[0, 1]`.
     pub unit: BTreeSet<String>,
 }
 
 /// Operators with an 8-bit form whose output gets a range of its own.
-const QUANTIZED: [&str; 9] =
-    ["Conv", "Gemm", "Add", "Mul", "Relu", "HardSwish", "HardSigmoid", "Sigmoid", "GlobalAveragePool"];
-/// Operators that pick or reorder numbers.
-const PASSING: [&str; 2] = ["MaxPool", "Flatten"];
+const QUANTIZED: [&str; 10] = [
+    "Conv",
+    "Gemm",
+    "Add",
+    "Mul",
+    "Relu",
+    "Clip",
+    "HardSwish",
+    "HardSigmoid",
+    "Sigmoid",
+    "GlobalAveragePool",
+];
+/// Operators that pick or reorder numbers, or give numbers between them.
+const PASSING: [&str; 3] = ["MaxPool", "Flatten", "Resize"];
+/// Functions that are done in one step with the operator before them.
+const FUSED: [&str; 2] = ["Relu", "Clip"];
 
 impl Scheme {
     /// Chooses the values of a float graph as [`crate::export::float_graph`] makes it.
@@ -39,8 +51,8 @@ impl Scheme {
             if tail.contains(output) || graph.outputs.contains(output) || is_complement {
                 continue;
             }
-            // Convolution and addition are followed by their ReLU in one step, so only its output is rounded.
-            if graph.only_consumer(output, "Relu").is_some() {
+            // Convolution and addition are followed by their ReLU or clip in one step, so only its output is rounded.
+            if FUSED.iter().any(|function| graph.only_consumer(output, function).is_some()) {
                 continue;
             }
             let operator = node.op_type.as_str();
@@ -125,6 +137,20 @@ mod tests {
         graph.nodes.insert(2, node("Add", &["stem", "stem#relu"], "sum", vec![]));
         let scheme = Scheme::of(&graph).unwrap();
         assert_eq!(names(&scheme.values)[..4], ["image", "stem", "stem#relu", "sum"]);
+    }
+
+    #[test]
+    fn a_clip_is_rounded_in_place_of_what_it_clips_and_a_resize_of_features_has_their_range() {
+        let mut graph = pair();
+        // Between the pool and the head, so that it is not the map's tail.
+        graph.nodes[1] = node("Clip", &["stem", "zero", "six"], "stem#clip", vec![]);
+        graph.nodes[2].input[0] = "stem#clip".into();
+        graph.nodes.insert(3, node("Resize", &["pooled"], "large", vec![]));
+        graph.nodes[4].input[0] = "large".into();
+        let scheme = Scheme::of(&graph).unwrap();
+        assert_eq!(names(&scheme.values)[..4], ["image", "stem#clip", "pooled", "large"]);
+        assert_eq!(scheme.same_as.get("large").map(String::as_str), Some("pooled"));
+        assert!(!scheme.values.iter().any(|value| value == "stem" || value == "resized"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use comet_engine::explain::left_out;
 use comet_engine::model::{ModelFile, Precision};
 use comet_engine::prediction::largest;
-use comet_engine::run::{DetectorSession, Probe, Session};
+use comet_engine::run::{DetectorSession, Kernels, Options, Probe, Session, Tier};
 use comet_onnx::GraphEditor;
 use comet_onnx::check::MAX_NODES;
 use comet_onnx::proto::{Message, ModelProto};
@@ -16,7 +16,7 @@ use super::*;
 use crate::data::{Sample, generator};
 use crate::export::fixture::manifest;
 use crate::export::{float_graph, package};
-use crate::model::{CometConfig, Preset};
+use crate::model::{CometConfig, Head, Preset};
 
 fn images(count: usize) -> Vec<Vec<f32>> {
     let image = |index| {
@@ -31,7 +31,9 @@ fn images(count: usize) -> Vec<Vec<f32>> {
 fn every_method_gives_an_int8_file_close_to_the_float_one() {
     let device = Device::flex();
     device.seed(11);
-    let comet = CometConfig { preset: Preset::Small, width: 8, classes: 3, momentum: 0.1 }.init(&device);
+    let comet =
+        CometConfig { preset: Preset::Small, width: 8, classes: 3, momentum: 0.1, head: Head::LrAspp }
+            .init(&device);
     let graph = float_graph(comet, None, 64, 64).unwrap();
     let float = package(graph.clone(), &manifest(3, Precision::Float32)).unwrap();
     let proto = ModelProto::decode(float.as_slice()).unwrap();
@@ -63,7 +65,9 @@ fn every_method_gives_an_int8_file_close_to_the_float_one() {
 #[test]
 fn no_calibration_images_and_images_that_are_not_numbers_are_errors() {
     let device = Device::flex();
-    let comet = CometConfig { preset: Preset::Small, width: 8, classes: 3, momentum: 0.1 }.init(&device);
+    let comet =
+        CometConfig { preset: Preset::Small, width: 8, classes: 3, momentum: 0.1, head: Head::LrAspp }
+            .init(&device);
     let graph = float_graph(comet, None, 64, 64).unwrap();
     let scheme = Scheme::of(&graph).unwrap();
     let bytes = package(graph.clone(), &manifest(3, Precision::Float32)).unwrap();
@@ -81,7 +85,7 @@ fn no_calibration_images_and_images_that_are_not_numbers_are_errors() {
 fn graph_with_detector(preset: Preset) -> GraphEditor {
     let device = Device::flex();
     device.seed(11);
-    let config = CometConfig { preset, width: 8, classes: 3, momentum: 0.1 };
+    let config = CometConfig { preset, width: 8, classes: 3, momentum: 0.1, head: preset.default_head() };
     let detector = config.classifier().init(&device);
     float_graph(config.init(&device), Some(detector), 64, 64).unwrap()
 }
@@ -122,14 +126,57 @@ fn a_detector_in_the_file_is_quantized_and_changes_no_bit_of_map_and_logits() {
 }
 
 #[test]
-fn the_largest_pair_with_its_detector_keeps_the_runtimes_limit_of_nodes() {
-    let graph = graph_with_detector(Preset::Full);
+fn the_largest_pairs_with_their_detectors_keep_the_runtimes_limit_of_nodes() {
+    for (preset, least) in [(Preset::Full, 800), (Preset::Lite, 950)] {
+        let graph = graph_with_detector(preset);
+        let scheme = Scheme::of(&graph).unwrap();
+        let range = QuantRange { scale: 0.1, zero_point: 128 };
+        let ranges = scheme.values.iter().map(|value| (value.clone(), range)).collect();
+        let found = Observations { ranges, ..Observations::default() };
+        let nodes = quantize(&graph, &scheme, &found, false).unwrap().nodes.len();
+        assert!((least..=MAX_NODES).contains(&nodes), "{preset:?}: {nodes}");
+    }
+}
+
+#[test]
+fn integer_kernels_do_every_multiplication_of_every_preset() {
+    for preset in [Preset::Small, Preset::Full, Preset::Lite] {
+        let [_, integer] = files(&graph_with_detector(preset));
+        for tier in Tier::available() {
+            let options = Options { threads: 1, kernels: Kernels::Tier(tier) };
+            let session = Session::with_options(&integer, options).unwrap();
+            let plan = session.plan();
+            let left: Vec<&str> = plan
+                .nodes
+                .iter()
+                .filter(|node| node.runs_as == "tract")
+                .map(|node| node.name.as_str())
+                .collect();
+            assert_eq!(left, [""; 0], "{preset:?}");
+            assert_eq!((plan.regions, plan.fused_share()), (1, 100.0), "{preset:?}");
+            DetectorSession::with_options(&integer, options).unwrap().unwrap();
+        }
+    }
+}
+
+/// ReLU6 of calibration images never leaves `[0, 6]`, and neither does its range.
+#[test]
+fn values_behind_relu6_have_a_range_from_0_to_at_most_6() {
+    let graph = graph_with_detector(Preset::Lite);
+    let float = package(graph.clone(), &manifest(3, Precision::Float32)).unwrap();
+    let proto = ModelProto::decode(float.as_slice()).unwrap();
     let scheme = Scheme::of(&graph).unwrap();
-    let range = QuantRange { scale: 0.1, zero_point: 128 };
-    let ranges = scheme.values.iter().map(|value| (value.clone(), range)).collect();
-    let found = Observations { ranges, ..Observations::default() };
-    let nodes = quantize(&graph, &scheme, &found, false).unwrap().nodes.len();
-    assert!((800..=MAX_NODES).contains(&nodes), "{nodes}");
+    let clipped: Vec<&String> =
+        graph.nodes.iter().filter(|node| node.op_type == "Clip").map(|node| &node.output[0]).collect();
+    assert!(clipped.iter().all(|value| scheme.values.contains(value)), "what is clipped is rounded");
+    for method in [Method::MinMax, Method::Percentile, Method::Mse] {
+        let found = observe(&graph, &proto, (64, 64), &scheme, &images(2), method).unwrap();
+        for value in &clipped {
+            let range = found.ranges[*value];
+            assert_eq!(range.zero_point, 0, "{method:?}: {value}");
+            assert!(range.scale * 255.0 < 6.001, "{method:?}: {value} reaches {}", range.scale * 255.0);
+        }
+    }
 }
 
 /// Images of [`two_layers`], all of whose channels have a mean far from 0.

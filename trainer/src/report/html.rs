@@ -6,7 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::curves::precision_recall_panel;
 use super::escape::escape;
 use super::plot::curves_svg;
-use super::tables::{audit_table, class_table, confusion_table, example_table, facts_table, metrics_table};
+use super::tables::{
+    audit_table, calibration_table, class_table, confusion_table, example_table, facts_table, metrics_table,
+};
 use crate::metrics::Evaluation;
 
 const STYLE: &str = include_str!("page.css");
@@ -27,6 +29,11 @@ pub fn evaluation_html(
     let body = [
         summary(evaluation),
         section("Does the map select?", AUDIT, evaluation.audit.is_some().then(|| audit_table(evaluation))),
+        section(
+            "Can the probabilities be trusted?",
+            &calibration_words(evaluation),
+            evaluation.calibration.is_some().then(|| calibration_table(evaluation)),
+        ),
         section("Model", "", (!facts.is_empty()).then(|| facts_table(facts))),
         section(
             "Classes",
@@ -56,6 +63,17 @@ pub fn evaluation_html(
 const AUDIT: &str = "The predictor is given other versions of the masked image and must name the class again. \
      The rows are to be compared with each other: the first is what the model does, the last selects nothing \
      at all. Images without a valid map are left out.";
+
+fn calibration_words(evaluation: &Evaluation) -> String {
+    let Some(found) = &evaluation.calibration else {
+        return String::new();
+    };
+    format!(
+        "Probabilities are softmax(logits / T). Before: T = 1. After: {}. No class changes. Images with an invalid \
+         prediction are left out.",
+        found.words()
+    )
+}
 
 const EXAMPLES: &str = "Each entry shows the image with the outline of the map at 0.5 (white) and of the true \
                        mask (magenta, if there is one), the map in viridis from 0 (dark) to 1 (bright), and what \
@@ -121,7 +139,7 @@ fn figure(media_type: &str, bytes: &[u8], words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Audit, ClassRow, CurvePoint, Example};
+    use crate::metrics::{Audit, Calibration, ClassRow, CurvePoint, Example, Reliability, TemperatureSource};
     use crate::report::well_formed::assert_well_formed;
     use comet_engine::image::Mask;
 
@@ -174,7 +192,9 @@ mod tests {
     fn parts_without_content_are_left_out() {
         let page = evaluation_html(&Evaluation::default(), "t", &[], &[], None);
         assert_well_formed(&page);
-        for heading in ["Does the map", "Model", "Confusion", "Examples", "Training", "Localisation"] {
+        for heading in
+            ["Does the map", "Can the prob", "Model", "Confusion", "Examples", "Training", "Localisation"]
+        {
             assert!(!page.contains(&format!("<h2>{heading}")), "{heading}");
         }
     }
@@ -195,6 +215,26 @@ mod tests {
         for (row, (name, value)) in rows.into_iter().zip(expected) {
             assert!(row.contains(name) && row.contains(&format!("<td>{value}</td>")), "{row}");
             assert!(row.contains("accuracy"), "what it means: {row}");
+        }
+    }
+
+    #[test]
+    fn probabilities_are_shown_before_and_after_with_their_units() {
+        let calibration = Calibration {
+            n: 3,
+            temperature: 1.5,
+            temperature_from: TemperatureSource::File,
+            before: Reliability { ece: 9.5, nll: 0.8125 },
+            after: Reliability { ece: 2.5, nll: 0.75 },
+        };
+        let evaluation = Evaluation { calibration: Some(calibration), ..evaluation() };
+        let page = evaluation_html(&evaluation, "t", &[], &[], None);
+        assert_well_formed(&page);
+        assert!(page.contains("After: T = 1.5, that of the model file."), "{page}");
+        let cells = [("ECE before", "9.5", "%"), ("ECE after", "2.5", "%"), ("NLL after", "0.750", "nats")];
+        for (name, value, unit) in cells {
+            let row = format!("<th scope=\"row\">{name}</th><td>{value}</td><td>{unit}</td><td>3</td>");
+            assert!(page.contains(&row), "{row}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The tables of an evaluation report, as HTML.
 
 use super::escape::escape;
-use crate::metrics::{Evaluation, MetricRow};
+use crate::metrics::{Evaluation, MetricRow, Unit};
 
 /// Strongest tint of a cell; more would make its number hard to read.
 const TINT: f64 = 0.6;
@@ -16,13 +16,19 @@ pub(super) fn audit_table(evaluation: &Evaluation) -> String {
     measures(evaluation.audit_rows())
 }
 
+/// Probabilities before and after temperature scaling.
+pub(super) fn calibration_table(evaluation: &Evaluation) -> String {
+    measures(evaluation.calibration_rows())
+}
+
 fn measures(rows: Vec<MetricRow>) -> String {
     let rows = rows.into_iter().map(|row| {
         let n = row.n.map_or_else(|| "–".to_owned(), |n| n.to_string());
         format!(
-            "<tr><th scope=\"row\">{}</th><td>{}</td><td>%</td><td>{n}</td><td class=\"words\">{}</td></tr>\n",
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{n}</td><td class=\"words\">{}</td></tr>\n",
             escape(row.name),
-            number(row.value),
+            value(&row),
+            row.unit.symbol(),
             escape(row.definition)
         )
     });
@@ -99,6 +105,13 @@ fn header(names: &[&str]) -> String {
 
 fn table(head: &str, rows: &str) -> String {
     format!("<div class=\"wide\"><table>\n{head}<tbody>\n{rows}</tbody>\n</table></div>\n")
+}
+
+fn value(row: &MetricRow) -> String {
+    match (row.unit, row.value) {
+        (Unit::Nats, Some(nats)) => format!("{nats:.3}"),
+        (_, value) => number(value),
+    }
 }
 
 fn number(value: Option<f64>) -> String {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::objective::Objective;
 use super::schedule::{Decay, Schedule};
 use crate::data::{Augmentation, Sampling};
-use crate::model::Preset;
+use crate::model::{Head, Preset};
 
 /// Why settings were refused.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +47,19 @@ pub enum ConfigError {
     },
 }
 
-/// Everything that decides how a run goes. The defaults suit a few thousand images and a CPU.
+/// Everything that decides how a run goes, with no setting left open.
+///
+/// The defaults are what a `config.toml` means that lacks a key, as those of earlier versions do: a run that is resumed
+/// keeps its meaning, so what has been added since is off. What a new run starts from is a [recipe](Self::recipe).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TrainConfig {
     /// Network pair.
     pub preset: Preset,
+    /// Head of the selector.
+    pub head: Head,
+    /// Whether the backbones started from the weights on ImageNet that ship with the preset `lite`.
+    pub pretrained: bool,
     /// First-stage width of predictor and detector; 0 = the preset's.
     pub width: usize,
     /// Side of the square input in pixels.
@@ -63,6 +70,10 @@ pub struct TrainConfig {
     pub detector_epochs: usize,
     /// COMET epochs.
     pub epochs: usize,
+    /// Epochs at the start of both trainings in which the last layers learn alone and the backbones stay as they are,
+    /// BatchNorm statistics included: new layers first, so that they do not spoil pretrained ones. At most half of the
+    /// epochs of each training.
+    pub head_epochs: usize,
     /// Images in a batch.
     pub batch: usize,
     /// Peak learning rate of selector and predictor.
@@ -81,6 +92,12 @@ pub struct TrainConfig {
     pub selector_momentum: f64,
     /// Whether the predictor starts from the detector's weights instead of random ones (not in the paper).
     pub warm_start: bool,
+    /// Decay of the averaged weights (Polyak, 1992), a step: these are then evaluated, kept as the best, and exported.
+    /// 0 = the weights as they are.
+    pub ema: f64,
+    /// `alpha` of the mixing of images in the detector's training (Zhang et al., 2018); 0 = no mixing. COMET's images
+    /// are never mixed: a map is of one image.
+    pub mixup: f64,
     /// Share of training images that are pasted on scenes.
     pub paste: f64,
     /// Order of the images.
@@ -105,11 +122,14 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             preset: Preset::Small,
+            head: Head::LrAspp,
+            pretrained: false,
             width: 0,
             size: 224,
             fit: Fit::Crop,
             detector_epochs: 20,
             epochs: 60,
+            head_epochs: 0,
             batch: 32,
             learning_rate: 1e-3,
             detector_learning_rate: 1e-3,
@@ -119,6 +139,8 @@ impl Default for TrainConfig {
             clip_norm: 0.0,
             selector_momentum: 0.1,
             warm_start: false,
+            ema: 0.0,
+            mixup: 0.0,
             paste: 0.5,
             sampling: Sampling::Balanced,
             seed: 0,
@@ -137,11 +159,7 @@ impl TrainConfig {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|fault| ConfigError::Io { path: path.to_owned(), fault })?;
-        toml::from_str(&text).map_err(|error| {
-            let fault = error.to_string();
-            let hint = nearest_key(error.message());
-            ConfigError::Syntax { path: path.to_owned(), fault, hint }
-        })
+        toml::from_str(&text).map_err(|error| syntax(path, &error))
     }
 
     /// The settings as a file.
@@ -170,7 +188,18 @@ impl TrainConfig {
             decay: self.schedule,
             warmup: (self.warmup_epochs * steps as f64) as usize,
             total: steps.saturating_mul(epochs),
+            head: steps.saturating_mul(self.head_epochs_of(epochs)),
         }
+    }
+
+    /// In how many of the `epochs` of a training the last layers learn alone.
+    pub(super) fn head_epochs_of(&self, epochs: usize) -> usize {
+        self.head_epochs.min(epochs / 2)
+    }
+
+    /// The coarsest stride of the selector, which the side of the input must be a multiple of.
+    pub(super) fn stride(&self) -> u32 {
+        if self.preset == Preset::Lite { 32 } else { 16 }
     }
 
     /// Refuses values that cannot work.
@@ -183,8 +212,13 @@ impl TrainConfig {
 
     fn check_counts(&self) -> Result<(), ConfigError> {
         accept("size", self.size, (32..=1024).contains(&self.size), "must be between 32 and 1024")?;
-        let fault = "must be a multiple of 16, the selector's coarsest stride";
-        accept("size", self.size, self.size.is_multiple_of(16), fault)?;
+        let fault = match self.preset {
+            Preset::Lite => "must be a multiple of 32, the coarsest stride of the preset lite",
+            _ => "must be a multiple of 16, the selector's coarsest stride",
+        };
+        accept("size", self.size, self.size.is_multiple_of(self.stride()), fault)?;
+        let fault = "only the preset lite ships with weights; use --from-scratch, or torchvision's weights with --init-selector and --init-predictor";
+        accept("pretrained", self.pretrained, !self.pretrained || self.preset == Preset::Lite, fault)?;
         accept("batch", self.batch, self.batch >= 2, "BatchNorm needs at least 2 images")?;
         accept("width", self.width, self.width <= 512, "must be at most 512")?;
         accept("epochs", self.epochs, self.epochs > 0, "must be at least 1")?;
@@ -201,6 +235,9 @@ impl TrainConfig {
         accept("paste", self.paste, (0.0..=1.0).contains(&self.paste), "is a share between 0 and 1")?;
         let momentum = self.selector_momentum;
         accept("selector-momentum", momentum, (0.0..=1.0).contains(&momentum), "must be between 0 and 1")?;
+        let fault = "must be 0 (off) or a decay of at most 0.9999";
+        accept("ema", self.ema, (0.0..=0.9999).contains(&self.ema), fault)?;
+        accept("mixup", self.mixup, (0.0..=1.0).contains(&self.mixup), "must be between 0 (off) and 1")?;
         for (key, number) in [
             ("weight-decay", self.weight_decay),
             ("warmup-epochs", self.warmup_epochs),
@@ -219,6 +256,9 @@ impl TrainConfig {
         accept("objective.beta", objective.beta, is_at_least_0(objective.beta), AT_LEAST_0)?;
         let fault = "is a difference of two cross-entropies in nats, between 0 and 100";
         accept("objective.gap", objective.gap, (0.0..=100.0).contains(&objective.gap), fault)?;
+        let smoothing = objective.label_smoothing;
+        let fault = "is a share of the label, at least 0 and below 1";
+        accept("objective.label-smoothing", smoothing, (0.0..1.0).contains(&smoothing), fault)?;
         let area = objective.target_area;
         accept("objective.target-area", area, (0.0..1.0).contains(&area), "is a share between 0 and 1")
     }
@@ -240,6 +280,7 @@ impl TrainConfig {
                 1.0,
                 "must be between 0 and 1 (0.2 gives 0.8 to 1.2)",
             ),
+            ("augmentation.erase", augmentation.erase, 1.0, "is a share of the images, between 0 and 1"),
         ] {
             accept(key, number, (0.0..=largest).contains(&number), fault)?;
         }
@@ -261,6 +302,12 @@ fn accept(
     fault: &'static str,
 ) -> Result<(), ConfigError> {
     if is_valid { Ok(()) } else { Err(ConfigError::Value { key, value: value.to_string(), fault }) }
+}
+
+/// A file that is not what it should be.
+pub(super) fn syntax(path: &Path, error: &toml::de::Error) -> ConfigError {
+    let hint = nearest_key(error.message());
+    ConfigError::Syntax { path: path.to_owned(), fault: error.to_string(), hint }
 }
 
 /// For "unknown field `x`, expected one of `a`, `b`": the most similar of the expected ones.
@@ -300,10 +347,15 @@ mod tests {
     fn values_that_cannot_work_are_named() {
         let config = TrainConfig::default;
         let objective = |gap| Objective { gap, ..Objective::default() };
+        let smoothing = |label_smoothing| Objective { label_smoothing, ..Objective::default() };
         let scale = |scale| Augmentation { scale, ..Augmentation::default() };
         let jitter = |jitter| Augmentation { jitter, ..Augmentation::default() };
         for (config, key) in [
             (TrainConfig { size: 70, ..config() }, "size"),
+            (TrainConfig { preset: Preset::Lite, size: 80, ..config() }, "size"),
+            (TrainConfig { pretrained: true, ..config() }, "pretrained"),
+            (TrainConfig { ema: 1.0, ..config() }, "ema"),
+            (TrainConfig { mixup: -0.1, ..config() }, "mixup"),
             (TrainConfig { batch: 1, ..config() }, "batch"),
             (TrainConfig { learning_rate: f64::NAN, ..config() }, "learning-rate"),
             (TrainConfig { paste: 1.5, ..config() }, "paste"),
@@ -311,6 +363,7 @@ mod tests {
             (TrainConfig { checkpoint_minutes: f64::INFINITY, ..config() }, "checkpoint-minutes"),
             (TrainConfig { objective: objective(f64::NAN), ..config() }, "objective.gap"),
             (TrainConfig { objective: objective(-1.0), ..config() }, "objective.gap"),
+            (TrainConfig { objective: smoothing(1.0), ..config() }, "objective.label-smoothing"),
             (TrainConfig { augmentation: scale(1.0), ..config() }, "augmentation.scale"),
             (TrainConfig { augmentation: scale(-0.1), ..config() }, "augmentation.scale"),
             (TrainConfig { augmentation: scale(f64::NAN), ..config() }, "augmentation.scale"),
@@ -332,6 +385,30 @@ mod tests {
         config.check().unwrap();
         std::fs::write(&path, config.to_toml().unwrap()).unwrap();
         assert_eq!(TrainConfig::read(&path).unwrap(), config);
+    }
+
+    #[test]
+    fn the_settings_of_an_earlier_version_mean_what_they_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let mut table = toml::Table::try_from(TrainConfig::default()).unwrap();
+        for key in ["head", "pretrained", "head-epochs", "ema", "mixup"] {
+            assert!(table.remove(key).is_some(), "{key}");
+        }
+        for (section, key) in [("objective", "label-smoothing"), ("augmentation", "erase")] {
+            assert!(table[section].as_table_mut().unwrap().remove(key).is_some(), "{key}");
+        }
+        std::fs::write(&path, table.to_string()).unwrap();
+        let config = TrainConfig::read(&path).unwrap();
+        assert_eq!((config.head, config.pretrained, config.head_epochs), (Head::LrAspp, false, 0));
+        assert_eq!((config.ema, config.mixup, config.objective.label_smoothing), (0.0, 0.0, 0.0));
+        assert_eq!(config, TrainConfig::default());
+    }
+
+    #[test]
+    fn the_backbones_learn_in_at_least_half_of_the_epochs() {
+        let config = TrainConfig { head_epochs: 3, ..TrainConfig::default() };
+        assert_eq!([0, 1, 2, 5, 6, 60].map(|epochs| config.head_epochs_of(epochs)), [0, 0, 1, 2, 3, 3]);
     }
 
     #[test]

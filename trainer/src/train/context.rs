@@ -71,7 +71,8 @@ pub trait Drawings {
 
 /// What stays the same over the epochs of a run.
 pub(super) struct RunContext<'a> {
-    pub config: &'a TrainConfig,
+    /// All settings, none of them open.
+    pub config: TrainConfig,
     pub paths: &'a TrainPaths,
     pub drawings: &'a dyn Drawings,
     pub info: RunInfo,

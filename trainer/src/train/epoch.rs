@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use burn::optim::GradientsParams;
 use burn::tensor::{Int, Tensor};
 
 use super::checkpoint::Position;
@@ -9,9 +10,11 @@ use super::context::RunContext;
 use super::error::TrainError;
 use super::losses::PendingLosses;
 use super::networks::Networks;
-use super::objective::{comet_step, detector_step};
+use super::objective::{comet_step, detector_step, detector_step_towards};
 use super::progress::{Progress, describe};
 use super::record::Phase;
+use super::targets::{mixed, mixing_share, smoothed};
+use crate::data::generator;
 
 /// How an epoch ended.
 pub(super) enum EpochEnd {
@@ -46,11 +49,15 @@ impl EpochRun<'_> {
         let mut saved = Instant::now();
         let pause = checkpoint_pause(run.config.checkpoint_minutes);
         let mut pending = PendingLosses::new(position.phase);
-        for batch in run.feed.epoch(name, position.epoch, position.batch).map_err(TrainError::Feed)? {
+        let mut feed = run.feed.epoch(name, position.epoch, position.batch).map_err(TrainError::Feed)?;
+        let mut waiting = Duration::ZERO;
+        loop {
+            let asked = Instant::now();
+            let Some(batch) = feed.next() else { break };
+            waiting += asked.elapsed();
             let (images, targets) = (batch.images(&run.device), batch.targets(&run.device));
-            let step = position.epoch * total + position.batch;
             let parts;
-            (networks, parts) = self.step(networks, position.phase, images, targets, step);
+            (networks, parts) = self.step(networks, images, targets, position);
             pending.push(parts);
             position.batch += 1;
             let is_last = position.batch >= total;
@@ -78,7 +85,7 @@ impl EpochRun<'_> {
             return Err(TrainError::ImagesMissing { done: position.batch, total });
         }
         run.require_finite(&networks, position)?;
-        self.report_end(progress, position, started.elapsed().as_secs_f64(), total - first);
+        self.report_end(progress, position, [started.elapsed(), waiting], total - first);
         Ok((networks, EpochEnd::Complete))
     }
 
@@ -88,13 +95,16 @@ impl EpochRun<'_> {
         if position.sums.is_finite() { Ok(()) } else { Err(self.run.diverged("the loss", position)) }
     }
 
-    /// One line about the finished epoch, of which this session did `batches` batches.
-    fn report_end(&self, progress: Progress, position: &Position, seconds: f64, batches: usize) {
+    /// One line about the finished epoch, of which this session did `batches` batches in the first of `times`; the second
+    /// went by in waiting for them.
+    fn report_end(&self, progress: Progress, position: &Position, times: [Duration; 2], batches: usize) {
+        let [seconds, waiting] = times.map(|time| time.as_secs_f64());
         let images = batches * self.run.feed.batch;
         let means = position.sums.divided(position.batch.max(1) as f64);
         progress.finish(&format!(
-            "{seconds:.0} s, {:.0} images/s: {}",
+            "{seconds:.0} s, {:.0} images/s, {:.0} % of it waiting for images: {}",
             images as f64 / seconds.max(1e-9),
+            100.0 * waiting / seconds.max(1e-9),
             describe(&means)
         ));
         if let Some(reason) = self.run.interruption().filter(|_| position.epoch + 1 < self.epochs) {
@@ -107,15 +117,15 @@ impl EpochRun<'_> {
     fn step(
         &self,
         networks: Networks,
-        phase: Phase,
         images: Tensor<4>,
         targets: Tensor<1, Int>,
-        step: usize,
+        position: &Position,
     ) -> (Networks, Tensor<1>) {
-        let (config, steps) = (self.run.config, self.run.feed.batches());
-        match phase {
+        let (config, steps) = (&self.run.config, self.run.feed.batches());
+        let step = position.epoch * steps + position.batch;
+        let (networks, parts) = match position.phase {
             Phase::Detector => {
-                let (gradients, parts) = detector_step(&networks.detector, images, targets);
+                let (gradients, parts) = self.detector_gradients(&networks, images, targets, position);
                 (networks.step_detector(config.detector_schedule(steps).rate(step), gradients), parts)
             }
             Phase::Comet => {
@@ -124,7 +134,31 @@ impl EpochRun<'_> {
                 let parts = gradients.parts();
                 (networks.step_comet(config.comet_schedule(steps).rate(step), gradients), parts)
             }
+        };
+        (networks.average(position.phase, step), parts)
+    }
+
+    /// The detector's gradients and loss parts, with smoothed labels and mixed images if the settings say so. How
+    /// images are mixed follows from the seed and the position, so that a resumed run mixes the same.
+    fn detector_gradients(
+        &self,
+        networks: &Networks,
+        images: Tensor<4>,
+        targets: Tensor<1, Int>,
+        position: &Position,
+    ) -> (GradientsParams, Tensor<1>) {
+        let (mixup, smoothing) = (self.run.config.mixup, self.run.config.objective.label_smoothing);
+        if mixup <= 0.0 && smoothing <= 0.0 {
+            return detector_step(&networks.detector, images, targets);
         }
+        let wanted = smoothed(targets.clone(), self.run.info.classes.len(), smoothing);
+        if mixup <= 0.0 {
+            return detector_step_towards(&networks.detector, images, targets, wanted);
+        }
+        let mut rng = generator(self.run.config.seed, "mixup", position.epoch, position.batch);
+        let share = mixing_share(mixup, &mut rng);
+        let (images, wanted) = (mixed(images, share), mixed(wanted, share));
+        detector_step_towards(&networks.detector, images, targets, wanted)
     }
 }
 

@@ -8,7 +8,7 @@ use super::record::Phase;
 use super::run_folder::RunError;
 use crate::data::DataError;
 use crate::metrics::MetricsError;
-use crate::model::ImportError;
+use crate::model::{ImportError, PretrainedError};
 
 /// Why training ends with an error.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum TrainError {
     /// The weights to start from cannot be used.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// The weights that ship with the preset cannot be used.
+    #[error(transparent)]
+    Pretrained(#[from] PretrainedError),
     /// A file or folder cannot be written or read.
     #[error("{path}: {fault}")]
     Io {

@@ -7,7 +7,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Comet, ResNet18};
+use super::targets::{smoothed, soft_cross_entropy};
+use crate::model::{Classifier, Comet};
 
 /// How the selector is punished for leaving out what the detector still recognises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,11 +61,24 @@ pub struct Objective {
     pub target_area: f64,
     /// By how much the detector shall be worse off than the predictor (hinge only).
     pub gap: f64,
+    /// Share of each label that is spread over all classes, in `L_P` and in the detector's training; 0 = none.
+    ///
+    /// Not in `L_D`: what the detector still recognises in the rest is asked of it, not taught, and a smoothed loss
+    /// could be raised by pushing classes down that nobody sees. The hinge compares losses without smoothing, so that
+    /// `gap` means the same whatever the smoothing is; these are the ones that are reported, too.
+    pub label_smoothing: f64,
 }
 
 impl Default for Objective {
     fn default() -> Self {
-        Self { completeness: Completeness::Hinge, alpha: 4.0, beta: 100.0, target_area: 0.3, gap: 2.0 }
+        Self {
+            completeness: Completeness::Hinge,
+            alpha: 4.0,
+            beta: 100.0,
+            target_area: 0.3,
+            gap: 2.0,
+            label_smoothing: 0.0,
+        }
     }
 }
 
@@ -166,10 +180,11 @@ impl StepGradients {
 ///
 /// The map is cut out of the graph once: `L_P` and `L_D` are differentiated down to it, and the sum of what
 /// arrives there continues into the selector. So each network is run once, although the predictor follows
-/// `L_P` alone while the selector follows the whole loss.
+/// `L_P` alone while the selector follows the whole loss. With smoothed labels that gradient is the smoothed loss's,
+/// while the hinge is opened and closed by the losses without smoothing.
 pub fn comet_step(
     comet: &Comet,
-    detector: &ResNet18,
+    detector: &Classifier,
     images: Tensor<4>,
     targets: Tensor<1, Int>,
     objective: &Objective,
@@ -180,7 +195,7 @@ pub fn comet_step(
     let shown = map.clone().detach().require_grad();
     let logits = comet.predictor.forward(images.clone() * shown.clone());
     let loss_p = cross_entropy.forward(logits.clone(), targets.clone());
-    let mut gradients = loss_p.backward();
+    let mut gradients = learned_loss(&logits, &loss_p, &targets, objective.label_smoothing).backward();
     let by_predictor = gradient_at(&shown, &gradients);
     let predictor = GradientsParams::from_module(&mut gradients, &comet.predictor);
     drop(gradients);
@@ -197,6 +212,20 @@ pub fn comet_step(
     let selector = GradientsParams::from_module(&mut gradients, &comet.selector);
     let accuracy = logits.inner().argmax(1).flatten::<1>(0, 1).equal(targets.inner()).float().mean();
     StepGradients { selector, predictor, parts: inner.parts(accuracy) }
+}
+
+/// The loss that the predictor learns from: `plain`, or the same with smoothed labels.
+fn learned_loss(
+    logits: &Tensor<2>,
+    plain: &Tensor<1>,
+    targets: &Tensor<1, Int>,
+    smoothing: f64,
+) -> Tensor<1> {
+    if smoothing <= 0.0 {
+        return plain.clone();
+    }
+    let [_, classes] = logits.dims();
+    soft_cross_entropy(logits.clone(), smoothed(targets.clone(), classes, smoothing))
 }
 
 /// The gradient that arrived at a leaf.
@@ -279,7 +308,7 @@ impl InnerParts {
 
 /// One step of the detector on full images: its gradients, the loss and the share of right predictions.
 pub fn detector_step(
-    detector: &ResNet18,
+    detector: &Classifier,
     images: Tensor<4>,
     targets: Tensor<1, Int>,
 ) -> (GradientsParams, Tensor<1>) {
@@ -291,8 +320,23 @@ pub fn detector_step(
     (gradients, Tensor::cat(vec![loss.inner(), right], 0))
 }
 
+/// A step like [`detector_step`] towards distributions `wanted` `[n, classes]` instead of classes: smoothed labels,
+/// mixed images. The loss is the one that is learned from; `targets` are the classes that count as right.
+pub(super) fn detector_step_towards(
+    detector: &Classifier,
+    images: Tensor<4>,
+    targets: Tensor<1, Int>,
+    wanted: Tensor<2>,
+) -> (GradientsParams, Tensor<1>) {
+    let logits = detector.forward(images);
+    let loss = soft_cross_entropy(logits.clone(), wanted);
+    let gradients = GradientsParams::from_grads(loss.backward(), detector);
+    let right = logits.inner().argmax(1).flatten::<1>(0, 1).equal(targets.inner()).float().mean();
+    (gradients, Tensor::cat(vec![loss.inner(), right], 0))
+}
+
 /// A detector that guides but does not learn: gradients pass through it, its weights and statistics stay.
-pub(super) fn frozen(detector: ResNet18) -> ResNet18 {
+pub(super) fn frozen(detector: Classifier) -> Classifier {
     detector.freeze()
 }
 
@@ -309,7 +353,7 @@ mod tests {
     const BY_DETECTOR: [f32; 4] = [0.125, 0.5, -0.5, 0.25];
 
     fn objective(completeness: Completeness) -> Objective {
-        Objective { completeness, alpha: 4.0, beta: 8.0, target_area: 0.3, gap: 2.0 }
+        Objective { completeness, beta: 8.0, ..Objective::default() }
     }
 
     fn maps(values: [f32; 4], device: &Device) -> Tensor<4> {
@@ -374,6 +418,22 @@ mod tests {
         let (losses, gradient) = step(&within, 0.5, 3.0);
         assert_losses(losses, [0.5, 0.5, 3.0, 0.0, 0.0, 0.5, 0.5]);
         assert_gradient(&gradient, BY_PREDICTOR);
+    }
+
+    #[test]
+    fn smoothed_labels_change_what_the_predictor_learns_and_not_what_is_reported() {
+        let device = Device::flex().autodiff();
+        let logits = || Tensor::<2>::from_floats([[2.0, 0.0], [0.0, 1.0]], &device).require_grad();
+        let targets = Tensor::<1, Int>::from_data([0i64, 1], &device);
+        let gradient = |smoothing: f64| -> Vec<f32> {
+            let logits = logits();
+            let plain = CrossEntropyLossConfig::new().init(&device).forward(logits.clone(), targets.clone());
+            let gradients = learned_loss(&logits, &plain, &targets, smoothing).backward();
+            logits.grad(&gradients).unwrap().into_data().try_to_vec().unwrap()
+        };
+        // (softmax - target) / 2 images; softmax(2, 0) = (0.880797, 0.119203), softmax(0, 1) = (0.268941, 0.731059).
+        assert_gradient(&gradient(0.0), [-0.059_601_5, 0.059_601_5, 0.134_470_5, -0.134_470_5]);
+        assert_gradient(&gradient(0.2), [-0.009_601_5, 0.009_601_5, 0.084_470_5, -0.084_470_5]);
     }
 
     #[test]

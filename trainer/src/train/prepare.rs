@@ -10,23 +10,28 @@ use comet_engine::image::Preprocess;
 use comet_engine::model::DataSummary;
 use comet_engine::storage::write_atomically;
 
+use super::automatic::{Facts, choose_rest, choose_size, free_memory};
 use super::config::TrainConfig;
 use super::context::{Drawings, ResumeFrom, RunContext, TrainPaths};
 use super::error::TrainError;
 use super::networks::{Networks, comet_config};
+use super::requested::Requested;
 use super::run_folder::{RunError, RunInfo, Sources};
 use super::validate::ValidationSet;
 use crate::data::{
-    DataError, DataSet, EvaluationImages, SampleStore, Scenes, TrainingFeed, mean_and_deviation,
+    DataError, DataSet, EvaluationImages, ImageSides, Notice, SampleStore, Scenes, TrainingFeed,
+    mean_and_deviation,
 };
-use crate::model::{import_classifier, import_selector};
+use crate::model::{import_classifier, import_selector, shipped_weights};
 
 /// Images that the normalisation is measured on.
 const MEASURED: usize = 2_000;
+/// Mean and deviation of the pixels that the pretrained weights were made with.
+const PRETRAINED_NORMALISATION: ([f32; 3], [f32; 3]) = ([0.5; 3], [0.5; 3]);
 
-/// Reads the data and measures what the networks must know about them.
+/// Reads the data, measures what the networks must know about them, and settles what `requested` leaves open.
 pub(super) fn prepare<'a>(
-    config: &'a TrainConfig,
+    requested: Requested,
     paths: &'a TrainPaths,
     (device, device_name): (Device, String),
     drawings: &'a dyn Drawings,
@@ -36,13 +41,16 @@ pub(super) fn prepare<'a>(
         Some(_) => Some(Earlier::read(paths)?),
         None => None,
     };
-    let seed = earlier.as_ref().map_or(config.seed, Earlier::data_seed);
+    let seed = earlier.as_ref().map_or(requested.config.seed, Earlier::data_seed);
     // A run that goes on has the scenes that it was started with.
     let scenes = match (&paths.scenes, &earlier) {
         (None, Some(earlier)) => earlier.info.sources.scenes.clone(),
         (given, _) => given.clone(),
     };
-    let data = Data::read(config, paths, scenes.as_deref(), seed)?;
+    let is_cpu = device == Device::flex();
+    let data = Data::read(requested, paths, scenes.as_deref(), seed, is_cpu)?;
+    let config = data.config;
+    config.check()?;
     let info = RunInfo {
         classes: data.classes,
         preprocess: data.train.preprocess().clone(),
@@ -57,7 +65,7 @@ pub(super) fn prepare<'a>(
         device: device_name,
         sources: Sources { data: Some(paths.data.clone()), scenes },
     };
-    report(&info, config, data.scenes.as_deref());
+    report(&info, &config, data.scenes.as_deref());
     let feed = TrainingFeed {
         store: Arc::new(data.train),
         scenes: data.scenes.clone(),
@@ -71,16 +79,17 @@ pub(super) fn prepare<'a>(
         return Err(TrainError::TooFewImages(paths.data.clone()));
     }
     match earlier {
-        Some(earlier) => earlier.adopt(&info, config, paths)?,
-        None => begin(&info, config, paths)?,
+        Some(earlier) => earlier.adopt(&info, &config, paths)?,
+        None => begin(&info, &config, paths)?,
     }
     let validation = ValidationSet { store: data.val, scenes: data.scenes, paste: data.paste, seed };
     let started = Instant::now();
     Ok(RunContext { config, paths, drawings, info, feed, validation, device, stop, started })
 }
 
-/// The images of a run.
+/// The images of a run, and its settings, of which none is open any more.
 struct Data {
+    config: TrainConfig,
     classes: Vec<String>,
     train: SampleStore,
     val: SampleStore,
@@ -91,13 +100,16 @@ struct Data {
 
 impl Data {
     fn read(
-        config: &TrainConfig,
+        mut requested: Requested,
         paths: &TrainPaths,
         scenes_folder: Option<&Path>,
         seed: u64,
+        is_cpu: bool,
     ) -> Result<Self, TrainError> {
         let set = DataSet::scan(&paths.data)?;
-        set.notices().iter().for_each(|notice| eprintln!("warning: {notice}"));
+        warn(set.notices());
+        look_at_sizes(&mut requested, &set, is_cpu)?;
+        let config = &requested.config;
         let raw = Preprocess {
             width: config.size,
             height: config.size,
@@ -108,29 +120,70 @@ impl Data {
         let mut train = readable(&set, "train", &raw)?;
         set.require_every_class_in("train", train.items())?;
         let mut val = readable(&set, "val", &raw)?;
-        train.mask_notices(&set.classes).iter().for_each(|notice| eprintln!("warning: {notice}"));
+        warn(&train.mask_notices(&set.classes));
+        warn(set.rare_class(train.items()).as_slice());
         let scenes = match scenes_folder {
             Some(folder) => Some(Arc::new(scenes(folder, config, paths, &train)?)),
             None => None,
         };
         let paste = if scenes.is_some() { config.paste } else { 0.0 };
-        let (mean, std) = normalisation(&train, scenes.as_deref(), paste, seed);
+        let measured = Measured::of(&train, scenes.as_deref(), paste, seed);
+        warn(measured.one_colour().as_slice());
+        let (mean, std) = if config.pretrained { PRETRAINED_NORMALISATION } else { measured.normalisation };
         train.set_normalisation(mean, std);
         val.set_normalisation(mean, std);
-        Ok(Self { classes: set.classes, train, val, scenes, paste })
+        let facts = Facts {
+            images: train.len(),
+            classes: set.classes.len(),
+            marked: measured.marked,
+            memory: free_memory(),
+        };
+        choose_rest(&mut requested, &facts).iter().for_each(|reason| eprintln!("chosen: {reason}"));
+        Ok(Self { config: requested.config, classes: set.classes, train, val, scenes, paste })
     }
 }
 
-/// Mean and deviation of the training images as they are shown in training: over images at equal distances, so that
-/// all classes count, read a few at a time.
-fn normalisation(
-    train: &SampleStore,
-    scenes: Option<&Scenes>,
-    paste: f64,
-    seed: u64,
-) -> ([f32; 3], [f32; 3]) {
-    let images = EvaluationImages::new(train, scenes, paste, seed).strided(MEASURED);
-    mean_and_deviation(images.map(|sample| sample.image))
+fn warn(notices: &[Notice]) {
+    notices.iter().for_each(|notice| eprintln!("warning: {notice}"));
+}
+
+/// Chooses the side of the input, if it is open, and says so if images are very large.
+fn look_at_sizes(requested: &mut Requested, set: &DataSet, is_cpu: bool) -> Result<(), TrainError> {
+    let sides = ImageSides::read(set.split("train")?);
+    let threads = rayon::current_num_threads();
+    warn(sides.as_ref().and_then(|sides| sides.large_images(threads)).as_slice());
+    if let Some(reason) = choose_size(requested, sides.as_ref(), is_cpu) {
+        eprintln!("chosen: {reason}");
+    }
+    Ok(())
+}
+
+/// What is measured of the training images as they are shown in training: over images at equal distances, so that all
+/// classes count, read a few at a time.
+struct Measured {
+    /// Mean and deviation.
+    normalisation: ([f32; 3], [f32; 3]),
+    /// Marked shares of the masks that mark something.
+    marked: Vec<f64>,
+}
+
+impl Measured {
+    fn of(train: &SampleStore, scenes: Option<&Scenes>, paste: f64, seed: u64) -> Self {
+        let mut marked = Vec::new();
+        let images = EvaluationImages::new(train, scenes, paste, seed).strided(MEASURED);
+        let normalisation = mean_and_deviation(images.map(|sample| {
+            marked.extend(sample.marked().filter(|&share| share > 0.0));
+            sample.image
+        }));
+        Self { normalisation, marked }
+    }
+
+    /// A notice if no channel varies.
+    fn one_colour(&self) -> Option<Notice> {
+        // The floor of a deviation, see `mean_and_deviation`.
+        let is_flat = |&deviation: &f32| deviation <= 1.001 / 255.0;
+        self.normalisation.1.iter().all(is_flat).then_some(Notice::OneColour)
+    }
 }
 
 /// Scenes to paste on, and a warning if not every image can be.
@@ -166,7 +219,7 @@ fn readable(set: &DataSet, split: &str, preprocess: &Preprocess) -> Result<Sampl
 
 fn report(info: &RunInfo, config: &TrainConfig, scenes: Option<&Scenes>) {
     eprintln!(
-        "data: {} classes, {} training and {} validation images, {} scenes; networks: {} (width {}) at {} px",
+        "data: {} classes, {} training and {} validation images, {} scenes; networks: {} (width {}) at {} px, from {} weights",
         info.classes.len(),
         info.data.train,
         info.data.val,
@@ -174,12 +227,20 @@ fn report(info: &RunInfo, config: &TrainConfig, scenes: Option<&Scenes>) {
         config.preset.name(),
         config.effective_width(),
         config.size,
+        if config.pretrained { "pretrained" } else { "random or given" },
     );
 }
 
 /// Writes what a new run's folder begins with.
 fn begin(info: &RunInfo, config: &TrainConfig, paths: &TrainPaths) -> Result<(), TrainError> {
     let text = config.to_toml()?;
+    let has_weights = config.pretrained || paths.init_selector.is_some() || paths.init_predictor.is_some();
+    if config.head_epochs > 0 && !has_weights {
+        eprintln!(
+            "warning: head-epochs = {} without pretrained weights: the last layers learn on what random ones give",
+            config.head_epochs
+        );
+    }
     std::fs::create_dir_all(&paths.out).map_err(|fault| TrainError::Io { path: paths.out.clone(), fault })?;
     info.write(&paths.out)?;
     write_config(&text, paths)
@@ -222,14 +283,20 @@ impl Earlier {
     }
 }
 
-/// Fills the networks from torchvision's files, where the user gave some.
+/// Fills the networks with the weights that ship with the preset, if they are wanted, and from torchvision's files,
+/// where the user gave some.
 pub(super) fn import(
     mut networks: Networks,
     config: &TrainConfig,
     paths: &TrainPaths,
 ) -> Result<Networks, TrainError> {
+    if config.pretrained {
+        let weights = shipped_weights();
+        let count = weights.fill(&mut networks.comet, &mut networks.detector)?;
+        eprintln!("networks: {count} tensors from {}, trained on ImageNet", weights.name);
+    }
     if let Some(path) = &paths.init_selector {
-        let backbone = comet_config(config, 2).selector().backbone;
+        let backbone = comet_config(config, 2).selector().mobilenet;
         let count = import_selector(&mut networks.comet.selector, backbone, path)?;
         eprintln!("selector: {count} tensors from {}", path.display());
     }
@@ -262,11 +329,31 @@ mod tests {
         let raw = Preprocess { width: 4, height: 4, fit: Fit::Crop, mean: [0.0; 3], std: [1.0; 3] };
         let (store, faults) = SampleStore::open(items, raw);
         assert!(faults.is_empty());
-        let (mean, std) = normalisation(&store, None, 0.0, 0);
+        let measured = Measured::of(&store, None, 0.0, 0);
+        assert!(measured.marked.is_empty() && measured.one_colour().is_none());
+        let (mean, std) = measured.normalisation;
         for (mean, std) in mean.into_iter().zip(std) {
             // Half of the images are 0, half 200 of 255.
             assert!((mean - 100.0 / 255.0).abs() < 1e-4, "{mean}");
             assert!((std - 100.0 / 255.0).abs() < 1e-4, "{std}");
         }
+    }
+
+    #[test]
+    fn images_of_one_colour_are_noticed_and_can_be_divided_by_their_deviation() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("grey.png");
+        RgbImage::from_pixel(4, 4, Rgb([90; 3])).save(&path).unwrap();
+        let mask = folder.path().join("mask.png");
+        image::GrayImage::from_fn(4, 4, |x, _| image::Luma([if x == 0 { 255 } else { 0 }]))
+            .save(&mask)
+            .unwrap();
+        let items = vec![Item { path, mask: Some(mask), class: 0 }; 3];
+        let raw = Preprocess { width: 4, height: 4, fit: Fit::Crop, mean: [0.0; 3], std: [1.0; 3] };
+        let (store, _) = SampleStore::open(items, raw);
+        let measured = Measured::of(&store, None, 0.0, 0);
+        assert_eq!(measured.one_colour(), Some(Notice::OneColour));
+        assert_eq!(measured.marked, [0.25; 3]);
+        assert!(measured.normalisation.1.iter().all(|&std| std > 0.0));
     }
 }

@@ -8,7 +8,6 @@ use comet_engine::storage::write_atomically;
 
 use super::checkpoint::{Best, Checkpoint, CheckpointError, Position};
 use super::collapse::{detector_warning, map_warning};
-use super::config::TrainConfig;
 use super::context::{Drawings, ResumeFrom, RunContext, TrainPaths};
 use super::epoch::{EpochEnd, EpochRun};
 use super::error::TrainError;
@@ -17,7 +16,9 @@ use super::networks::Networks;
 use super::objective::Losses;
 use super::prepare::{import, prepare};
 use super::record::{EpochRecord, Phase, ValidationRecord};
+use super::requested::Requested;
 use super::run_folder::{RunError, checkpoint_path};
+use super::tensorboard::write_events;
 use super::validate::Validated;
 
 /// How a run ended.
@@ -33,24 +34,27 @@ pub struct Outcome {
 
 /// Trains, or continues a run. Ends early when `stop` is set, leaving a checkpoint.
 ///
+/// What `requested` leaves open is chosen from the data before anything is trained, and written with the rest into the
+/// run's `config.toml`.
+///
 /// # Errors
 /// See [`TrainError`]. Networks that have diverged are not written: the checkpoints before stay.
 pub fn train(
-    config: &TrainConfig,
+    requested: Requested,
     paths: &TrainPaths,
     device: (Device, String),
     drawings: &dyn Drawings,
     stop: &AtomicBool,
 ) -> Result<Outcome, TrainError> {
-    config.check()?;
+    requested.config.check()?;
     let (device, device_name) = device;
     eprintln!("device: {device_name}");
     let checkpoint = checkpoint_to_resume(paths)?;
-    let run = prepare(config, paths, (device.autodiff(), device_name), drawings, stop)?;
-    let networks = Networks::new(config, run.info.classes.len(), &run.device);
+    let run = prepare(requested, paths, (device.autodiff(), device_name), drawings, stop)?;
+    let networks = Networks::new(&run.config, run.info.classes.len(), &run.device);
     let (networks, position) = match checkpoint {
         Some(checkpoint) => restored(networks, &checkpoint, paths)?,
-        None => (import(networks, config, paths)?, Position::default()),
+        None => (import(networks, &run.config, paths)?, Position::default()),
     };
     run_epochs(&run, networks, position)
 }
@@ -133,6 +137,10 @@ fn run_epochs(
             let reason = "validation has stopped improving";
             return Ok(Outcome { best: position.best, reason, finished: true });
         }
+        if run.config.head_epochs > 0 {
+            let hold = position.epoch < run.config.head_epochs_of(epochs);
+            networks = networks.hold_backbones(position.phase, hold);
+        }
         let epoch = EpochRun { run, epochs, before };
         let (after, end) = epoch.train(networks, &mut position)?;
         networks = after;
@@ -152,13 +160,13 @@ fn run_epochs(
 /// From the detector's training to COMET's.
 fn start_comet(
     run: &RunContext<'_>,
-    mut networks: Networks,
+    networks: Networks,
     position: Position,
 ) -> Result<(Networks, Position), TrainError> {
+    let failed = |kind| CheckpointError { path: checkpoint_path(&run.paths.out, "last"), kind };
+    let mut networks = networks.adopt_detector_average().map_err(failed)?;
     if run.config.warm_start {
-        networks = networks.warm_start_predictor().map_err(|kind| {
-            TrainError::from(CheckpointError { path: checkpoint_path(&run.paths.out, "last"), kind })
-        })?;
+        networks = networks.warm_start_predictor().map_err(failed)?;
     }
     let position = Position { phase: Phase::Comet, epoch: 0, batch: 0, ..position };
     Ok((networks.freeze_detector(), position))
@@ -195,7 +203,8 @@ fn end_epoch(
             if let Some(text) = map_warning(means.area) {
                 eprintln!("warning: {text}");
             }
-            let validated = run.validation.evaluate(&networks.comet, &run.info.classes, &run.device)?;
+            let validated =
+                run.validation.evaluate(networks.shown_comet(), &run.info.classes, &run.device)?;
             draw_sheet(run, &validated, position.epoch)?;
             let accuracy = validated.evaluation.accuracy;
             let improved = is_better(position.best, accuracy);
@@ -211,6 +220,8 @@ fn end_epoch(
     position.records = journal.len();
     let curves = run.drawings.curves(journal.records(), 100.0 * run.config.objective.target_area);
     write(&run.paths.out.join("curves.svg"), curves.as_bytes())?;
+    write_events(&run.paths.out, journal.records())
+        .map_err(|fault| TrainError::Io { path: run.paths.out.join("events.out.tfevents.*"), fault })?;
     Ok(improved)
 }
 
@@ -219,7 +230,7 @@ fn validate_detector(
     networks: &Networks,
     position: &mut Position,
 ) -> Result<ValidationRecord, TrainError> {
-    let accuracy = run.validation.detector_accuracy(&networks.detector, &run.device)?;
+    let accuracy = run.validation.detector_accuracy(networks.shown_detector(), &run.device)?;
     position.detector_accuracy = Some(accuracy);
     let weak = detector_warning(accuracy, run.info.classes.len());
     if let Some(text) = weak.filter(|_| position.epoch == run.config.detector_epochs) {

@@ -47,12 +47,17 @@ pub struct Schedule {
     pub warmup: usize,
     /// Steps of the run.
     pub total: usize,
+    /// Steps at the start in which the last layers learn alone: at the peak, since they start from nothing and the
+    /// backbones hold still. The schedule begins after them.
+    pub head: usize,
 }
 
 impl Schedule {
     /// The rate at `step`, counted from 0. Never 0, which optimizers refuse.
     pub fn rate(&self, step: usize) -> f64 {
-        let progress = step as f64 / self.total.max(1) as f64;
+        let Some(step) = step.checked_sub(self.head) else { return self.peak };
+        let total = self.total.saturating_sub(self.head).max(1);
+        let progress = step as f64 / total as f64;
         let rate = match self.decay {
             Decay::OneCycle => return self.one_cycle(progress),
             Decay::Cosine => cosine(self.peak, self.peak * 0.01, progress),
@@ -90,7 +95,7 @@ mod tests {
     use super::*;
 
     fn rates(decay: Decay, warmup: usize) -> Vec<f64> {
-        let schedule = Schedule { peak: 0.1, decay, warmup, total: 100 };
+        let schedule = Schedule { peak: 0.1, decay, warmup, total: 100, head: 0 };
         (0..100).map(|step| schedule.rate(step)).collect()
     }
 
@@ -119,8 +124,16 @@ mod tests {
             assert!((rates[step] - rate).abs() < 1e-8, "{step}: {}", rates[step]);
         }
         assert!(rates.is_sorted_by(|a, b| a > b), "it never rises");
-        let end = Schedule { peak: 0.1, decay: Decay::Cosine, warmup: 0, total: 100 }.rate(100);
+        let end = Schedule { peak: 0.1, decay: Decay::Cosine, warmup: 0, total: 100, head: 0 }.rate(100);
         assert!((end - 0.001).abs() < 1e-9, "{end}");
+    }
+
+    #[test]
+    fn the_last_layers_learn_at_the_peak_before_the_schedule_begins() {
+        let later = Schedule { peak: 0.1, decay: Decay::OneCycle, warmup: 0, total: 120, head: 20 };
+        assert_eq!((later.rate(0), later.rate(19)), (0.1, 0.1));
+        let found: Vec<f64> = (20..120).map(|step| later.rate(step)).collect();
+        assert_eq!(found, rates(Decay::OneCycle, 0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::checkpoint::{Checkpoint, CheckpointError, Position};
 use super::config::TrainConfig;
 use super::networks::{comet_config, load_pair};
 use super::run_folder::{RunError, RunInfo, checkpoint_path};
-use crate::model::{Comet, ResNet18};
+use crate::model::{Classifier, Comet};
 
 /// A trained pair, read from a run's folder.
 pub struct TrainedRun {
@@ -21,7 +21,7 @@ pub struct TrainedRun {
     /// The networks, on a device without autodiff.
     pub comet: Comet,
     /// The detector that the selector was trained against.
-    pub detector: ResNet18,
+    pub detector: Classifier,
     /// Their device.
     pub device: Device,
 }

@@ -11,7 +11,7 @@ use crate::data::{Batch, EvaluationImages, Sample, SampleStore, Scenes};
 use crate::metrics::{
     Evaluation, EvaluationOptions, MetricsError, ModelUnderTest, Predictions, evaluate_stream, top_class,
 };
-use crate::model::{Comet, ResNet18};
+use crate::model::{Classifier, Comet};
 
 /// Images on a contact sheet.
 const SHEET: usize = 24;
@@ -83,7 +83,11 @@ impl ValidationSet {
     }
 
     /// Accuracy of the detector on full images, in percent.
-    pub(super) fn detector_accuracy(&self, detector: &ResNet18, device: &Device) -> Result<f64, TrainError> {
+    pub(super) fn detector_accuracy(
+        &self,
+        detector: &Classifier,
+        device: &Device,
+    ) -> Result<f64, TrainError> {
         let network = detector.valid();
         let device = device.clone().inner();
         let (mut right, mut count) = (0usize, 0usize);
@@ -108,7 +112,8 @@ impl ValidationSet {
         device: &Device,
     ) -> Result<Validated, TrainError> {
         let mut model = BurnModel::snapshot(comet, classes, device);
-        let options = EvaluationOptions { batch: BATCH, seed: self.seed, full: false, keep: SHEET };
+        let options =
+            EvaluationOptions { batch: BATCH, seed: self.seed, full: false, keep: SHEET, logits: false };
         let (evaluation, kept) =
             evaluate_stream(&mut model, self.images(), &options, &mut |_, _| {}).map_err(failed)?;
         self.warn_of_lost_images();

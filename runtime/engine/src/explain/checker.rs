@@ -6,7 +6,7 @@ use super::MaskAgreement;
 use super::trust::{Checks, Completeness, Cut, Drift, Judge, Stability, Sufficiency, TrustLimits};
 use crate::image::Mask;
 use crate::model::{ModelError, ModelFile};
-use crate::prediction::{Explanation, largest, softmax};
+use crate::prediction::{Explanation, largest, softmax_at};
 use crate::run::{DetectorSession, Options, PredictorSession, Session};
 
 /// By how many pixels the image is shifted, to the right and down.
@@ -21,7 +21,27 @@ pub struct Checker {
     /// The model itself, for other images; it shares its weights with the session that explains.
     own: Session,
     reference: Option<Session>,
+    /// The file's temperature. The detector's probabilities are taken at it as well: those that are compared with each
+    /// other need one scale.
+    temperature: f32,
     limits: TrustLimits,
+}
+
+/// What a network says about an image that it was shown.
+struct Answer {
+    class: usize,
+    probabilities: Vec<f32>,
+}
+
+impl Answer {
+    /// The class is that of the logits: no temperature changes it.
+    fn new(logits: &[f32], temperature: f32) -> Self {
+        Self { class: largest(logits), probabilities: softmax_at(logits, temperature) }
+    }
+
+    fn probability(&self, class: usize) -> f32 {
+        self.probabilities.get(class).copied().unwrap_or(0.0)
+    }
 }
 
 impl Checker {
@@ -47,6 +67,7 @@ impl Checker {
             detector: DetectorSession::with_options(model, options)?,
             own: session.clone(),
             reference: reference.map(|file| Session::with_options(file, options)).transpose()?,
+            temperature: model.manifest().temperature as f32,
             limits,
         })
     }
@@ -68,18 +89,18 @@ impl Checker {
         Ok(Checks { sufficiency, completeness, stability, drift, cut, ms })
     }
 
-    fn judge(&self, image: &[f32]) -> Result<(Judge, Vec<f32>), ModelError> {
+    fn judge(&self, image: &[f32]) -> Result<(Judge, Answer), ModelError> {
         let (by, logits) = match &self.detector {
             Some(detector) => (Judge::Detector, detector.run(image)?),
             None => (Judge::Predictor, self.predictor.run(image)?),
         };
-        Ok((by, softmax(&logits)))
+        Ok((by, Answer::new(&logits, self.temperature)))
     }
 
     fn sufficiency(&self, tensor: &[f32], class: usize, seen: f32) -> Result<Sufficiency, ModelError> {
         let (by, whole) = self.judge(tensor)?;
-        let whole_probability = whole.get(class).copied().unwrap_or(0.0);
-        let same_class = largest(&whole) == class;
+        let whole_probability = whole.probability(class);
+        let same_class = whole.class == class;
         let drop = whole_probability - seen;
         let holds = same_class && drop <= self.limits.max_sufficiency_drop;
         Ok(Sufficiency { by, whole_probability, same_class, holds })
@@ -87,8 +108,8 @@ impl Checker {
 
     fn completeness(&self, tensor: &[f32], mask: &Mask, class: usize) -> Result<Completeness, ModelError> {
         let (by, rest) = self.judge(&left_out(tensor, mask))?;
-        let left_out_probability = rest.get(class).copied().unwrap_or(0.0);
-        let recognised = largest(&rest) == class;
+        let left_out_probability = rest.probability(class);
+        let recognised = rest.class == class;
         let holds = !recognised || left_out_probability < self.limits.max_left_out;
         Ok(Completeness { by, left_out_probability, recognised, holds })
     }
@@ -101,9 +122,8 @@ impl Checker {
     }
 
     fn cut(&self, tensor: &[f32], mask: &Mask, class: usize) -> Result<Cut, ModelError> {
-        let inside = softmax(&self.predictor.run(&cut_at_contour(tensor, mask))?);
-        let probability = inside.get(class).copied().unwrap_or(0.0);
-        Ok(Cut { probability, same_class: largest(&inside) == class })
+        let inside = Answer::new(&self.predictor.run(&cut_at_contour(tensor, mask))?, self.temperature);
+        Ok(Cut { probability: inside.probability(class), same_class: inside.class == class })
     }
 
     fn drift(&mut self, tensor: &[f32], explanation: &Explanation) -> Result<Option<Drift>, ModelError> {
@@ -235,8 +255,10 @@ mod tests {
         let dim = Mask::new(width, height, vec![0.4; width * height]).unwrap();
         let logits = checker.predictor.run(&masked(&tensor, &dim)).unwrap();
         let class = largest(&logits);
-        let cut = checker.check(&tensor, &Explanation { mask: dim, logits }).unwrap().cut.unwrap();
-        let grey = softmax(&checker.predictor.run(&vec![0.0; tensor.len()]).unwrap());
+        let explanation = Explanation { mask: dim, logits, temperature: checker.temperature };
+        let cut = checker.check(&tensor, &explanation).unwrap().cut.unwrap();
+        let grey = checker.predictor.run(&vec![0.0; tensor.len()]).unwrap();
+        let grey = softmax_at(&grey, checker.temperature);
         assert_eq!(cut, Cut { probability: grey[class], same_class: largest(&grey) == class });
     }
 
@@ -252,17 +274,29 @@ mod tests {
         let (width, height) = (preprocess.width as usize, preprocess.height as usize);
         let everything = Mask::new(width, height, vec![1.0; width * height]).unwrap();
         let logits = checker.predictor.run(&tensor).unwrap();
-        let checks =
-            checker.check(&tensor, &Explanation { mask: everything, logits: logits.clone() }).unwrap();
+        let temperature = checker.temperature;
+        let explanation = Explanation { mask: everything, logits: logits.clone(), temperature };
+        let checks = checker.check(&tensor, &explanation).unwrap();
         assert!(checks.sufficiency.holds && checks.sufficiency.same_class);
-        let seen = softmax(&logits).into_iter().fold(0.0, f32::max);
+        let seen = softmax_at(&logits, temperature).into_iter().fold(0.0, f32::max);
         assert_eq!(checks.sufficiency.whole_probability, seen);
         // What is left is the mean pixel everywhere, whatever the image was.
-        let grey = softmax(&checker.predictor.run(&vec![0.0; tensor.len()]).unwrap());
+        let grey = checker.predictor.run(&vec![0.0; tensor.len()]).unwrap();
+        let grey = softmax_at(&grey, checker.temperature);
         let class = largest(&logits);
         assert_eq!(checks.cut, Some(Cut { probability: seen, same_class: true }), "everything is inside");
         assert_eq!(checks.completeness.left_out_probability, grey[class]);
         assert!(checks.drift.is_none() && checks.ms > 0.0);
+    }
+
+    #[test]
+    fn an_answer_has_the_class_of_its_logits_at_any_temperature() {
+        let logits = [1.0, 1.000_000_1, 0.0];
+        for temperature in [0.01, 1.0, 100.0] {
+            let answer = Answer::new(&logits, temperature);
+            assert_eq!(answer.class, 1, "{temperature}");
+            assert!(answer.probability(1) >= answer.probability(0) && answer.probability(7) == 0.0);
+        }
     }
 
     #[test]

@@ -86,7 +86,8 @@ mod tests {
     use crate::image::Mask;
 
     fn prediction(width: usize, logits: [f32; 2]) -> Explanation {
-        Explanation { mask: Mask::new(width, 1, vec![0.25; width]).unwrap(), logits: logits.to_vec() }
+        let mask = Mask::new(width, 1, vec![0.25; width]).unwrap();
+        Explanation { mask, logits: logits.to_vec(), temperature: 1.0 }
     }
 
     #[test]

@@ -258,7 +258,12 @@ impl ReferenceSet {
         }
         Ok(ReferenceCase {
             image: read_rgb(&self.folder.join("images").join(&image.file))?,
-            prediction: Explanation { mask: Mask::from_gray8(&map), logits: image.logits.clone() },
+            prediction: Explanation {
+                mask: Mask::from_gray8(&map),
+                logits: image.logits.clone(),
+                // A set holds logits, and classes follow from them; probabilities are not compared.
+                temperature: 1.0,
+            },
             // The index was checked when it was read.
             truth: self.index.truth(&image.file).unwrap_or_default(),
         })

@@ -4,7 +4,7 @@ use comet_onnx::check::{check, printable};
 use comet_onnx::proto::{GraphProto, ModelProto, dimensions};
 
 use super::error::ModelErrorKind;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, TEMPERATURES};
 use super::names::LEFT_OUT_LOGITS;
 
 /// The largest side of the input.
@@ -43,6 +43,12 @@ fn check_manifest(manifest: &Manifest) -> Result<(), ModelErrorKind> {
     if manifest.fill != 0.0 {
         let fault = format!("{} (this engine composites with the mean pixel, 0)", manifest.fill);
         return field("fill", fault);
+    }
+    // Not a number is in no range.
+    if !TEMPERATURES.contains(&manifest.temperature) {
+        let (least, most) = (TEMPERATURES.start(), TEMPERATURES.end());
+        let fault = format!("{:?} is outside {least}..{most}: export the model again", manifest.temperature);
+        return field("temperature", fault);
     }
     if manifest.classes.is_empty() || manifest.classes.len() > MAX_CLASSES {
         return field("classes", format!("there are {} classes", manifest.classes.len()));

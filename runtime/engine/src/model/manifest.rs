@@ -1,6 +1,9 @@
 //! The manifest: what a model file says about itself, as JSON in `metadata_props["comet.manifest"]`.
 
-use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::image::Preprocess;
 
@@ -8,6 +11,8 @@ use crate::image::Preprocess;
 pub const MANIFEST_KEY: &str = "comet.manifest";
 /// The manifest format that this version reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
+/// Temperatures that a file may ask for: far more than a fit gives, and none that a 32-bit float cannot divide by.
+pub(super) const TEMPERATURES: RangeInclusive<f64> = 0.01..=100.0;
 
 /// Arithmetic of a model file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +48,10 @@ pub struct Manifest {
     pub preprocess: Preprocess,
     /// The value `q` that stands for "not shown", in normalised space (COMET: the mean pixel, so 0).
     pub fill: f32,
+    /// The temperature `T` of the probabilities, `softmax(logits / T)` (Guo et al., 2017), fitted on the validation
+    /// images of the float file; a quantized file has that of its float parent. 1 where a file has none.
+    #[serde(default = "one", skip_serializing_if = "is_one", deserialize_with = "temperature")]
+    pub temperature: f64,
     /// Arithmetic of this file.
     pub precision: Precision,
     /// Network pair: `full` or `small`.
@@ -63,6 +72,19 @@ pub struct Manifest {
     /// The limits that [`fidelity`](Self::fidelity) was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<GateLimits>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
+}
+
+/// A number; what is none is refused by the field's name.
+fn temperature<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    f64::deserialize(deserializer).map_err(|fault| D::Error::custom(format!("field 'temperature': {fault}")))
 }
 
 /// The settings of the training run.
@@ -189,5 +211,36 @@ impl GateLimits {
             .filter(|(_, value, limit)| value.is_nan() || value < limit)
             .map(|(name, value, limit)| format!("{name} is {value:.4}, the limit is at least {limit}"));
         above.chain(below).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a version that knew no temperature has written.
+    const OLD: &str = r#"{"format_version":1,"name":"a","writer":"b","classes":["c","d"],"preprocess":{"width":8,"height":8,"fit":"crop","mean":[0.5,0.5,0.5],"std":[0.25,0.25,0.25]},"fill":0.0,"precision":"int8","preset":"small","training":{"completeness":"hinge","alpha":4.0,"beta":100.0,"target_area":0.3,"detector_epochs":1,"epochs":1,"best_epoch":1,"seed":0,"seconds":1.0,"device":"none"},"data":{"name":"none","train":1,"val":1,"paste":0.0}}"#;
+
+    #[test]
+    fn a_manifest_without_a_temperature_has_one_of_1_and_stays_as_it_is() {
+        let manifest: Manifest = serde_json::from_str(OLD).unwrap();
+        assert_eq!(manifest.temperature, 1.0);
+        assert_eq!(serde_json::to_string(&manifest).unwrap(), OLD);
+    }
+
+    #[test]
+    fn a_temperature_is_kept_and_what_is_no_number_is_refused_by_name() {
+        let with =
+            |value: &str| OLD.replace("\"fill\":0.0", &format!("\"fill\":0.0,\"temperature\":{value}"));
+        let manifest: Manifest = serde_json::from_str(&with("1.375")).unwrap();
+        assert_eq!(manifest.temperature, 1.375);
+        assert!(serde_json::to_string(&manifest).unwrap().contains("\"temperature\":1.375"));
+        for value in ["null", "\"hot\"", "[1.0]", "true"] {
+            let error = serde_json::from_str::<Manifest>(&with(value)).unwrap_err().to_string();
+            assert!(error.contains("'temperature'"), "{value}: {error}");
+        }
+        for value in ["NaN", "1e999", "Infinity"] {
+            assert!(serde_json::from_str::<Manifest>(&with(value)).is_err(), "{value}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use comet_onnx::attribute::{float_of, int_of, text_is};
+use comet_onnx::attribute::float_of;
 use comet_onnx::proto::NodeProto;
 use comet_onnx::{GraphView, windows};
 
@@ -162,6 +162,12 @@ impl<'a> Finder<'_, 'a> {
                 let shape = shape_of(&windows(node, None)?, output.shape[0]);
                 Some((Kind::MaxPool(shape), vec![TensorRef::Quantized(bytes(0)?)]))
             }
+            // One plane stays real: as bytes it would fill one lane of sixteen.
+            "Resize" if output.shape[0] > 1 => {
+                let source = bytes(0)?;
+                self.is_bilinear(node)?
+                    .then(|| (Kind::ResizeBytes(clamp), vec![TensorRef::Quantized(source)]))
+            }
             "GlobalAveragePool" if plain => Some((Kind::Average, vec![TensorRef::Quantized(bytes(0)?)])),
             _ => None,
         }
@@ -196,7 +202,6 @@ impl<'a> Finder<'_, 'a> {
     }
 
     fn real(&self, node: &'a NodeProto) -> Option<(Kind<'a>, Vec<TensorRef<'a>>)> {
-        let output = node.output.first()?.as_str();
         let real = |index: usize| {
             let name = node.input.get(index)?.as_str();
             let fits = self.behind(name).is_none() && !self.graph.is_constant(name);
@@ -210,16 +215,7 @@ impl<'a> Finder<'_, 'a> {
             }
             "Resize" => {
                 let input = real(0)?;
-                let ([channels, ..], [others, ..]) = (self.graph.image(input)?, self.graph.image(output)?);
-                let modes = text_is(node, "mode", &["linear"])
-                    && text_is(node, "coordinate_transformation_mode", &["half_pixel"])
-                    && node.attribute.iter().any(|a| a.name == "mode")
-                    && int_of(node, "antialias").unwrap_or(0) == 0
-                    && int_of(node, "exclude_outside").unwrap_or(0) == 0
-                    && !node.attribute.iter().any(|a| a.name == "axes")
-                    && text_is(node, "keep_aspect_ratio_policy", &["stretch"]);
-                (modes && channels == others && self.is_exact(node)? && self.graph.shape(output)?.len() == 4)
-                    .then(|| (Kind::Resize, vec![TensorRef::Float(input)]))
+                self.is_bilinear(node)?.then(|| (Kind::Resize, vec![TensorRef::Float(input)]))
             }
             "Add" => {
                 let (left, right) = (real(0)?, real(1)?);
@@ -229,14 +225,6 @@ impl<'a> Finder<'_, 'a> {
             "Sigmoid" => Some((Kind::Sigmoid, vec![TensorRef::Float(real(0)?)])),
             _ => None,
         }
-    }
-
-    /// Whether a Resize goes by sizes, or by scales that give whole sides: others move the centres of the pixels.
-    fn is_exact(&self, node: &NodeProto) -> Option<bool> {
-        let Some(scales) = node.input.get(2).filter(|name| !name.is_empty()) else { return Some(true) };
-        let input = self.graph.shape(node.input.first()?)?;
-        let whole = |(side, scale): (&usize, f32)| (*side as f32 * scale).fract() == 0.0;
-        Some(input.iter().zip(self.graph.floats(scales)?).all(whole))
     }
 
     /// Dequantizations that are read outside of the groups become groups, the others are absorbed.

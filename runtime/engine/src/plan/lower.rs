@@ -2,7 +2,7 @@
 
 use comet_kernels::{
     Add, ChannelScale, Compose, Conv, ConvShape, ConvSpec, Depthwise, Dequantize, Fault, GlobalAverage, Halo,
-    Layout, MaxPool, Quantization, Quantize, Resize, Table, Target, Tier, sigmoid,
+    Layout, MaxPool, Quantization, Quantize, Resize, ResizeBytes, Table, Target, Tier, sigmoid,
 };
 
 use comet_onnx::GraphView;
@@ -121,6 +121,7 @@ impl Lowering<'_, '_> {
                 )?;
                 Step::Scale { kernel, from: from.place, weight: weight.place, to }
             }
+            Kind::ResizeBytes(clamp) => self.resize_bytes(*clamp, tensor(0)?, to()?)?,
             Kind::Dequantize => {
                 let (bytes, from) = tensor(0)?;
                 let kernel = Dequantize::new(from.layout, bytes.quantization);
@@ -150,6 +151,18 @@ impl Lowering<'_, '_> {
         let layouts = [a.layout, b.layout];
         let kernel = Add::new(self.tier, layouts, from, to.layout, bytes.quantization.scale, target)?;
         Ok(Step::Add { kernel, left: a.place, right: b.place, to })
+    }
+
+    fn resize_bytes(
+        &self,
+        clamp: Clamp,
+        (bytes, from): (Bytes, Tensor),
+        (output, to): (Bytes, Tensor),
+    ) -> Result<Step, Fault> {
+        let (input, scale) = ((from.layout, bytes.quantization), output.quantization.scale);
+        let target = target(output.quantization, clamp);
+        let kernel = ResizeBytes::new(self.tier, input, to.layout, scale, target)?;
+        Ok(Step::ResizeBytes { kernel, from: from.place, to })
     }
 
     /// Height and width of a float value.

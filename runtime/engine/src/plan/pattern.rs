@@ -72,7 +72,10 @@ pub(crate) enum Kind<'a> {
     MaxPool(ConvShape),
     Average,
     Scale,
+    /// All channels, bytes to bytes.
+    ResizeBytes(Clamp),
     Dequantize,
+    /// Of real planes.
     Resize,
     AddReal,
     Sigmoid,
@@ -92,6 +95,7 @@ impl Kind<'_> {
             Self::MaxPool(_) => "int8 max pool",
             Self::Average => "int8 global average",
             Self::Scale => "int8 channel scale",
+            Self::ResizeBytes(_) => "int8 bilinear resize",
             Self::Dequantize => "dequantize",
             Self::Resize => "bilinear resize",
             Self::AddReal => "addition",

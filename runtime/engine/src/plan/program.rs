@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use comet_kernels::{
     Add, ChannelScale, Compose, Conv, Depthwise, Dequantize, Fault, GlobalAverage, Layout, MaxPool, Pool,
-    Quantize, Resize, Table, Tier, add_real, sigmoid,
+    Quantize, Resize, ResizeBytes, Table, Tier, add_real, sigmoid,
 };
 
 /// A tensor of bytes in the arena.
@@ -40,6 +40,7 @@ pub(crate) enum Step {
     MaxPool { kernel: MaxPool, from: Range<usize>, to: Tensor },
     Average { kernel: GlobalAverage, from: Range<usize>, to: Tensor },
     Scale { kernel: ChannelScale, from: Range<usize>, weight: Range<usize>, to: Tensor },
+    ResizeBytes { kernel: ResizeBytes, from: Range<usize>, to: Tensor },
     Dequantize { kernel: Dequantize, from: Range<usize>, to: Range<usize> },
     Resize { kernel: Resize, from: Real, to: Range<usize> },
     AddReal { left: Real, right: Real, to: Range<usize> },
@@ -153,6 +154,9 @@ impl Step {
                 two_to_one(bytes, from, weight, to, |input, weight, output| {
                     kernel.run(pool, input, weight, output)
                 })
+            }
+            Self::ResizeBytes { kernel, from, to } => {
+                one_to_one(bytes, from, to, |input, output| kernel.run(pool, input, output))
             }
             Self::Dequantize { kernel, from, to } => {
                 let input = bytes.get(from.clone()).ok_or(OVERLAP)?;

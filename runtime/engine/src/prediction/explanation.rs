@@ -9,6 +9,8 @@ pub struct Explanation {
     pub mask: Mask,
     /// One logit a class.
     pub logits: Vec<f32>,
+    /// What the logits are divided by to give probabilities: the model file's temperature, or 1. It changes no class.
+    pub temperature: f32,
 }
 
 impl Explanation {
@@ -17,9 +19,9 @@ impl Explanation {
         largest(&self.logits)
     }
 
-    /// Class probabilities.
+    /// Class probabilities, `softmax(logits / temperature)`.
     pub fn probabilities(&self) -> Vec<f32> {
-        softmax(&self.logits)
+        softmax_at(&self.logits, self.temperature)
     }
 
     /// Whether map and logits are numbers, and the map stays in `[0, 1]`.
@@ -42,8 +44,14 @@ pub fn largest(values: &[f32]) -> usize {
 
 /// Softmax, shifted by the maximum so that it cannot overflow.
 pub fn softmax(logits: &[f32]) -> Vec<f32> {
+    softmax_at(logits, 1.0)
+}
+
+/// `softmax(logits / temperature)` (Guo et al., 2017): above 1 less certain, below 1 more certain, of the same class.
+/// `temperature` is positive; 1 gives the bits of [`softmax`].
+pub fn softmax_at(logits: &[f32], temperature: f32) -> Vec<f32> {
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f32> = logits.iter().map(|logit| (logit - top).exp()).collect();
+    let powers: Vec<f32> = logits.iter().map(|logit| ((logit - top) / temperature).exp()).collect();
     let sum: f32 = powers.iter().sum();
     powers.iter().map(|power| power / sum).collect()
 }
@@ -62,6 +70,35 @@ mod tests {
     #[test]
     fn a_map_with_a_nan_is_not_valid() {
         let mask = Mask::new(2, 1, vec![0.5, f32::NAN]).unwrap();
-        assert!(!Explanation { mask, logits: vec![1.0] }.is_valid());
+        assert!(!Explanation { mask, logits: vec![1.0], temperature: 1.0 }.is_valid());
+    }
+
+    /// ln 9 = 2 ln 3: odds of 9 to 1 become 3 to 1 at T = 2, and 81 to 1 at T = 1/2.
+    #[test]
+    fn a_temperature_moves_the_odds_and_not_the_class() {
+        let logits = [9f32.ln(), 0.0];
+        for (temperature, expected) in [(1.0, 0.9), (2.0, 0.75), (0.5, 81.0 / 82.0)] {
+            let p = softmax_at(&logits, temperature);
+            assert!(
+                (p[0] - expected).abs() < 1e-6 && (p[0] + p[1] - 1.0).abs() < 1e-6,
+                "{temperature}: {p:?}"
+            );
+            let mask = Mask::new(1, 1, vec![0.5]).unwrap();
+            let explanation = Explanation { mask, logits: logits.to_vec(), temperature };
+            assert_eq!((explanation.top(), explanation.probabilities()), (0, p));
+        }
+    }
+
+    #[test]
+    fn a_temperature_of_1_changes_no_bit() {
+        let logits = [0.1, -7.3, 12.345_678, 1e-30, -1e30, 3.0e38];
+        for logits in [&logits[..5], &logits[..]] {
+            let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let powers: Vec<f32> = logits.iter().map(|logit| (logit - top).exp()).collect();
+            let sum: f32 = powers.iter().sum();
+            for (found, power) in softmax_at(logits, 1.0).iter().zip(&powers) {
+                assert_eq!(found.to_bits(), (power / sum).to_bits());
+            }
+        }
     }
 }

@@ -67,7 +67,8 @@ mod tests {
     use crate::prediction::timings::Timings;
 
     fn result(jpeg: Option<Arc<Vec<u8>>>) -> FrameResult {
-        let explanation = Explanation { mask: Mask::new(1, 1, vec![0.5]).unwrap(), logits: vec![1.0, 0.0] };
+        let mask = Mask::new(1, 1, vec![0.5]).unwrap();
+        let explanation = Explanation { mask, logits: vec![1.0, 0.0], temperature: 1.0 };
         let classes = ["one", "two"].map(String::from);
         FrameResult {
             record: Record::new(("camera", 0), &explanation, &classes, 1, Timings::default()),

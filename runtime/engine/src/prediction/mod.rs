@@ -6,7 +6,7 @@ mod lazy_jpeg;
 mod record;
 mod timings;
 
-pub use explanation::{Explanation, largest, softmax};
+pub use explanation::{Explanation, largest, softmax, softmax_at};
 pub use frame_result::FrameResult;
 pub use lazy_jpeg::{EncodedJpeg, LazyJpeg};
 pub use record::{Record, SCHEMA, Score};

@@ -1,5 +1,7 @@
 //! The record of one result, as it is written in JSON.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 
 use super::explanation::Explanation;
@@ -79,7 +81,7 @@ impl Record {
     ) -> Self {
         let scores = explanation.probabilities();
         let valid = explanation.is_valid();
-        let ranking = if valid { rank(&scores, classes, top_k.max(1)) } else { Vec::new() };
+        let ranking = if valid { rank(explanation, &scores, classes, top_k.max(1)) } else { Vec::new() };
         let best = ranking.first().cloned();
         Self {
             schema: SCHEMA,
@@ -109,14 +111,18 @@ impl Record {
 }
 
 /// The likeliest classes; of equal ones the first, as [`Explanation::top`] has it.
-fn rank(scores: &[f32], classes: &[String], count: usize) -> Vec<Score> {
-    let scores = scores.iter().zip(classes).enumerate();
-    let mut ranking: Vec<Score> = scores
-        .map(|(index, (&probability, class))| Score { class: class.clone(), index, probability })
+///
+/// The order is that of the logits: probabilities are rounded, so that a temperature can make two of them equal.
+fn rank(explanation: &Explanation, scores: &[f32], classes: &[String], count: usize) -> Vec<Score> {
+    let scores = explanation.logits.iter().zip(scores).zip(classes).enumerate();
+    let mut ranking: Vec<(f32, Score)> = scores
+        .map(|(index, ((&logit, &probability), class))| {
+            (logit, Score { class: class.clone(), index, probability })
+        })
         .collect();
-    ranking.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-    ranking.truncate(count);
-    ranking
+    // Valid logits are numbers. 0 and -0 are equal here, as they are for the class.
+    ranking.sort_by(|(a, _), (b, _)| b.partial_cmp(a).unwrap_or(Ordering::Equal));
+    ranking.into_iter().take(count).map(|(_, score)| score).collect()
 }
 
 #[cfg(test)]
@@ -126,7 +132,7 @@ mod tests {
 
     fn explanation(logits: [f32; 3]) -> Explanation {
         let mask = Mask::new(2, 2, vec![0.0, 0.25, 0.75, 1.0]).unwrap();
-        Explanation { mask, logits: logits.to_vec() }
+        Explanation { mask, logits: logits.to_vec(), temperature: 1.0 }
     }
 
     fn record(frame: u64, logits: [f32; 3], top_k: usize) -> Record {
@@ -178,5 +184,22 @@ mod tests {
         assert_eq!(record.class.as_deref(), Some("two"));
         let top: Vec<_> = record.top.iter().map(|score| score.class.as_str()).collect();
         assert_eq!(top, ["two", "three"]);
+    }
+
+    #[test]
+    fn a_temperature_changes_probabilities_and_no_class() {
+        let classes = ["one", "two", "three"].map(String::from);
+        let at = |logits: [f32; 3], temperature: f32| {
+            let explanation = Explanation { temperature, ..explanation(logits) };
+            Record::new(("a.jpg", 0), &explanation, &classes, 3, Timings::default())
+        };
+        let (plain, soft) = (at([0.0, 2.0, 1.0], 1.0), at([0.0, 2.0, 1.0], 4.0));
+        assert_eq!((plain.class, plain.index), (soft.class.clone(), soft.index));
+        assert_eq!(soft.probability, Some(soft.scores[1]));
+        assert!(soft.probability < plain.probability && soft.scores[0] > plain.scores[0]);
+        assert_eq!(soft.mask.mean, plain.mask.mean);
+        // Their probabilities are the same number.
+        let close = at([1.0, 1.000_000_1, 0.0], 100.0);
+        assert_eq!((close.index, close.scores[0]), (Some(1), close.scores[1]));
     }
 }

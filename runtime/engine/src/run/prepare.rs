@@ -244,3 +244,6 @@ fn rewrite(
     };
     model_of(proto, rewritten, &graph.initializer)
 }
+
+#[cfg(test)]
+mod tests;

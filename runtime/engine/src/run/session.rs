@@ -23,6 +23,7 @@ pub struct Session {
     executable: Executable,
     preprocess: Preprocess,
     name: String,
+    temperature: f32,
     mask_output: usize,
     logits_output: usize,
 }
@@ -54,6 +55,7 @@ impl Session {
             executable: prepare(proto, &shape, options).map_err(|fault| model.error(fault))?,
             preprocess: model.manifest().preprocess.clone(),
             name: model.name().to_owned(),
+            temperature: model.manifest().temperature as f32,
             mask_output: output("mask")?,
             logits_output: output("logits")?,
         };
@@ -88,7 +90,7 @@ impl Session {
         self.run_into(tensor, &mut mask, &mut logits)?;
         let mask = Mask::new(width, height, mask)
             .ok_or_else(|| ModelError::engine(&self.name, "the map has another size than the input"))?;
-        Ok(Explanation { mask, logits })
+        Ok(Explanation { mask, logits, temperature: self.temperature })
     }
 
     /// As [`run`](Self::run), into vectors of the caller's: nothing is allocated once they are large enough and the

@@ -62,12 +62,13 @@ mod tests {
 
     use super::*;
     use crate::export::{fixture::manifest, float_graph, package};
-    use crate::model::{Comet, CometConfig, Preset};
+    use crate::model::{Comet, CometConfig, Head, Preset};
 
     fn networks(seed: u64) -> Comet {
         let device = Device::flex();
         device.seed(seed);
-        CometConfig { preset: Preset::Small, width: 8, classes: 4, momentum: 0.1 }.init(&device)
+        CometConfig { preset: Preset::Small, width: 8, classes: 4, momentum: 0.1, head: Head::LrAspp }
+            .init(&device)
     }
 
     /// What networks predict, and the file that is written from them.

@@ -134,7 +134,7 @@ fn the_audit_leaves_out_images_without_a_valid_map() {
 
 #[test]
 fn the_size_of_the_batches_changes_nothing() {
-    let options = |batch| EvaluationOptions { batch, seed: 5, full: true, keep: 4 };
+    let options = |batch| EvaluationOptions { batch, seed: 5, full: true, keep: 4, logits: true };
     let one = run(Vec::new(), &options(1));
     assert_eq!(one, run(Vec::new(), &options(7)));
     assert_eq!(one, run(Vec::new(), &options(0)), "a batch holds at least one image");
@@ -145,12 +145,16 @@ fn the_short_form_leaves_out_what_is_slow() {
     let options = EvaluationOptions { full: false, ..EvaluationOptions::default() };
     let found = run(Vec::new(), &options);
     assert_eq!((found.noisy_accuracy, found.fidelity, found.audit), (None, None, None));
+    assert!(
+        found.logits.is_empty() && found.calibration.is_none(),
+        "logits are kept when they are asked for"
+    );
     assert_eq!(found.accuracy, 100.0);
 }
 
 #[test]
 fn an_invalid_map_counts_against_the_model() {
-    let options = EvaluationOptions { full: true, batch: 7, keep: 7, seed: 0 };
+    let options = EvaluationOptions { full: true, batch: 7, keep: 7, logits: true, seed: 0 };
     let found = run(vec![1], &options);
     assert_eq!(found.invalid, 1);
     assert!((found.accuracy - 100.0 * 6.0 / 7.0).abs() < 1e-9);
@@ -162,6 +166,7 @@ fn an_invalid_map_counts_against_the_model() {
     // The eighth map is that of the first image with noise.
     let noisy = run(vec![7], &options);
     assert_eq!((noisy.accuracy, noisy.invalid), (100.0, 0));
+    assert_eq!((found.logits.len(), noisy.logits.len()), (6, 7), "an invalid prediction has no probability");
     assert!((noisy.noisy_accuracy.unwrap() - 100.0 * 6.0 / 7.0).abs() < 1e-9);
 }
 
@@ -227,4 +232,14 @@ fn kept_examples_are_spread_evenly() {
     assert_eq!(spread(3, 9), [0, 1, 2]);
     assert_eq!(spread(0, 3), [0; 0]);
     assert_eq!(spread(5, 0), [0; 0]);
+}
+
+#[test]
+fn logits_of_very_many_values_are_kept_evenly() {
+    let options = EvaluationOptions { logits: true, ..EvaluationOptions::default() };
+    assert_eq!(options.kept(5, 10).logits, [0, 1, 2, 3, 4]);
+    let part = options.kept(20_000, 10_000).logits;
+    assert_eq!((part.len(), part[0]), (MAX_LOGITS / 10_000, 0));
+    assert!(part.is_sorted() && part[part.len() - 1] > 19_990);
+    assert!(EvaluationOptions::default().kept(5, 10).logits.is_empty());
 }

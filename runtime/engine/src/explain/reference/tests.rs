@@ -22,6 +22,7 @@ fn manifest() -> Manifest {
         classes: vec!["one".into(), "two".into()],
         preprocess: Preprocess { width: 4, height: 3, fit: Fit::Crop, mean: [0.5; 3], std: [0.25; 3] },
         fill: 0.0,
+        temperature: 1.0,
         precision: Precision::Int8,
         preset: "small".into(),
         training: TrainingSummary::default(),
@@ -35,7 +36,7 @@ fn manifest() -> Manifest {
 
 fn prediction() -> Explanation {
     let values = (0..12).map(|n| n as f32 / 11.0).collect();
-    Explanation { mask: Mask::new(4, 3, values).unwrap(), logits: vec![0.25, -1.5] }
+    Explanation { mask: Mask::new(4, 3, values).unwrap(), logits: vec![0.25, -1.5], temperature: 1.0 }
 }
 
 fn png() -> Vec<u8> {
