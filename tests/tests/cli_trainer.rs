@@ -202,7 +202,10 @@ fn the_papers_recipe_is_written_down_with_every_value() -> anyhow::Result<()> {
     assert!(!finished.stderr.contains("chosen:"), "{}", finished.stderr);
     let config = TrainConfig::read(&run.join("config.toml"))?;
     let paper = TrainConfig::recipe(Recipe::Paper, Preset::Full, false);
-    assert_eq!(config, TrainConfig { width: 8, size: 32, batch: 8, ..paper });
+    assert_eq!(
+        config,
+        TrainConfig { width: 8, size: 32, batch: 8, max_minutes: config.max_minutes, ..paper }
+    );
     assert_eq!(
         (config.objective.alpha, config.objective.beta, config.objective.target_area),
         (5.0, 100.0, 0.1)

@@ -28,14 +28,17 @@ const LOGITS: f64 = 1e-4;
 const LOSSES: f64 = 1e-4;
 const STATISTICS: f64 = 1e-5;
 
-/// Largest error of a gradient, as a share of its norm plus a thousandth of the net's largest norm.
+/// Largest error of a gradient, as a share of its norm plus a thousandth (`lite`: a hundredth) of the net's largest norm.
 ///
-/// PyTorch's own float32 run is off by up to 5e-5 (full) and 1.2e-3 (small) from the float64 numbers of the
-/// file, see `float32_deviation` in it; the small net has activations near the kinks of its hard functions.
+/// PyTorch's own float32 run is off by 5e-5 (full), 1.2e-3 (small), 9e-3 (lite, top-down) and 6e-2 (lite, LR-ASPP) from
+/// the float64 numbers of the file, see `float32_deviation` in it. A value near the kink of an activation moves many
+/// gradients when rounding takes it over: weights that are changed by 1e-7 move those of `full` by up to 7e-4 in one of
+/// four trials. In `lite` a BatchNorm at the end sees eight values a channel, and the gradient of its map's bias is the small
+/// sum of large terms. What single layers must keep is in `golden_layers.rs`.
 fn gradient_tolerance(preset: Preset) -> f64 {
     match preset {
-        Preset::Full => 1e-3,
-        Preset::Small | Preset::Lite => 5e-3,
+        Preset::Full | Preset::Small => 5e-3,
+        Preset::Lite => 0.1,
     }
 }
 
@@ -276,7 +279,8 @@ fn check_gradients(
         let shape = shape.with_context(|| format!("{net}: '{key}' has no shape"))?;
         let norm = gradient.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
         let expected_norm = number(&entry["norm"]);
-        let allowed = tolerance * (expected_norm + 1e-3 * largest);
+        let floor = if networks.preset == Preset::Lite { 1e-2 } else { 1e-3 };
+        let allowed = tolerance * (expected_norm + floor * largest);
         // Written so that a value that is not a number does not pass.
         let is_close = |found: f64, expected: f64| (found - expected).abs() <= allowed;
         if !is_close(norm, expected_norm) {

@@ -161,7 +161,7 @@ pub fn dense_weight_gradient(
             sum
         })
         .collect();
-    let sum = add_in_order(&mut sums);
+    let sum = add_in_order(&mut sums, out * columns);
     weights_by_channel(&sum, input.channels, geometry.taps())
 }
 
@@ -182,13 +182,13 @@ fn pointwise_weight_gradient(
             sum
         })
         .collect();
-    add_in_order(&mut sums)
+    add_in_order(&mut sums, out * columns)
 }
 
-/// The first with all others added to it, in their order.
-fn add_in_order(sums: &mut Vec<Vec<f32>>) -> Vec<f32> {
+/// The first with all others added to it, in their order; `length` zeros if there is none.
+fn add_in_order(sums: &mut Vec<Vec<f32>>, length: usize) -> Vec<f32> {
     let others = sums.split_off(1.min(sums.len()));
-    let mut total = sums.pop().unwrap_or_default();
+    let mut total = sums.pop().unwrap_or_else(|| vec![0f32; length]);
     for other in &others {
         total.par_chunks_mut(1 << 15).zip(other.par_chunks(1 << 15)).for_each(|(total, other)| {
             for (total, value) in total.iter_mut().zip(other) {

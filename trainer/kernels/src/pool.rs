@@ -14,8 +14,8 @@ pub fn max_pool(x: &[f32], input: Shape, geometry: Geometry) -> Vec<f32> {
             for (position, y) in y.chunks_exact_mut(output.channels).enumerate() {
                 for_taps(geometry, input, output, position, |at| {
                     for (y, x) in y.iter_mut().zip(&x[at..]) {
-                        // A value that is not a number stays.
-                        *y = if *x <= *y { *y } else { *x };
+                        // A value that is not a number is taken, and no comparison with it is true: it stays.
+                        *y = if *x > *y || x.is_nan() { *x } else { *y };
                     }
                 });
             }

@@ -112,3 +112,6 @@ impl Optimizer for OnePassAdamW {
         AdamW::to_device(state, device)
     }
 }
+
+#[cfg(test)]
+mod tests;
