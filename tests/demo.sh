@@ -4,7 +4,7 @@
 set -eu
 program=$1
 frames=$2
-images=calib/hands/images
+images=calib/recycling/images
 out=target/demo
 mkdir -p "$out"
 

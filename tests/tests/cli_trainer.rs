@@ -103,6 +103,22 @@ fn there_is_nothing_to_resume_without_a_run() -> anyhow::Result<()> {
 }
 
 #[test]
+fn images_of_nothing_are_a_class_of_a_data_set() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("set");
+    let command = |words: &str| anyhow::Ok(trainer("data nothing --out")?.arg(&out).words(words));
+    command("--count 4 --val 5")?.run()?.ends_with(2)?.says(&["--val 5", "--count 4"])?;
+    let missing = folder.path().join("missing");
+    command("--count 4 --frames")?.arg(&missing).run()?.ends_with(5)?.says(&["missing: no frames found"])?;
+    assert!(!out.exists());
+    command("--count 8 --val 2 --seed 3")?.run()?.succeeds()?;
+    for (split, count) in [("train", 6), ("val", 2)] {
+        assert_eq!(fs::read_dir(out.join("images").join(split).join("nothing"))?.count(), count, "{split}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_resumed_run_keeps_its_settings() -> anyhow::Result<()> {
     let program = trainer("train --resume --epochs 9 --data")?.arg(tiny_data()?);
     program.arg("--out").arg(tiny_run()?).run()?.ends_with(2)?.says(&["keeps the settings"])?;

@@ -99,7 +99,7 @@ fn a_run_goes_back_to_its_best_epoch_with_another_seed() -> anyhow::Result<()> {
     change_position(run.path(), "best", |position| {
         position.epoch = 1;
         position.records = 2;
-        position.best = Some(Best { epoch: 1, accuracy: 0.0 });
+        position.best = Some(Best { epoch: 1, accuracy: 0.0, complete: true });
     })?;
     let before = journal(run.path())?;
     let finished = resuming(run.path(), "best --seed 77")?.run()?.succeeds()?;
@@ -136,7 +136,9 @@ fn a_run_that_ended_early_trains_no_more_when_it_is_resumed() -> anyhow::Result<
     let config = TrainConfig { epochs: 9, patience: 1, ..TrainConfig::read(&file)? };
     fs::write(&file, config.to_toml()?)?;
     // One epoch after the best one.
-    change_position(run.path(), "last", |position| position.best = Some(Best { epoch: 1, accuracy: 100.0 }))?;
+    change_position(run.path(), "last", |position| {
+        position.best = Some(Best { epoch: 1, accuracy: 100.0, complete: true })
+    })?;
     let before = journal(run.path())?;
     resuming(run.path(), "")?.run()?.succeeds()?.says(&["validation has stopped improving"])?;
     assert_eq!(journal(run.path())?, before, "no epoch was added");

@@ -29,7 +29,7 @@ fn floats(value: &Value) -> Vec<f32> {
 fn halves(bytes: Vec<u8>) -> anyhow::Result<Vec<f32>> {
     let count = bytes.len() / 2;
     let data = TensorData::from_bytes_vec(bytes, [count], DType::F16).convert::<f32>();
-    Ok(data.try_to_vec().map_err(|error| anyhow::anyhow!("{error:?}"))?)
+    data.try_to_vec().map_err(|error| anyhow::anyhow!("{error:?}"))
 }
 
 fn backbone() -> anyhow::Result<EfficientNetLite> {

@@ -23,7 +23,7 @@ fn shipped_models_predict_as_in_onnx_runtime() {
     let golden: Value = serde_json::from_str(&text).unwrap();
     let stride = golden["stride"].as_u64().unwrap() as usize;
     let models = golden["models"].as_array().unwrap();
-    assert!(models.len() >= 4, "two shipped models, float and int8");
+    assert!(models.len() >= 6, "three shipped models, float and int8");
     for entry in models {
         let name = entry["model"].as_str().unwrap();
         let model = ModelFile::read(&root.join(name)).unwrap();

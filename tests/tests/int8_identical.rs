@@ -13,7 +13,7 @@ use comet_tests::program::{Program, comet_edge};
 use comet_tests::{repository, shipped_model};
 use image::RgbImage;
 
-const NAMES: [&str; 2] = ["hands", "plants"];
+const NAMES: [&str; 3] = ["hands", "plants", "recycling"];
 const THREADS: [usize; 3] = [1, 2, 3];
 
 /// One step of an 8-bit map is 1/255: tract, which adds floats in another order, may round a few values differently.

@@ -6,7 +6,7 @@ use comet_tests::json::top_level_keys;
 use comet_tests::program::{Program, comet_edge};
 use comet_tests::shipped_model;
 
-const NAMES: [&str; 2] = ["hands", "plants"];
+const NAMES: [&str; 3] = ["hands", "plants", "recycling"];
 
 fn session(file: &str, kernels: Kernels) -> anyhow::Result<Session> {
     let model = ModelFile::read(&shipped_model(file))?;

@@ -10,7 +10,7 @@ use comet_tests::fixture::entries;
 use comet_tests::program::comet_edge;
 use comet_tests::{repository, shipped_model};
 
-const SHIPPED: [&str; 2] = ["hands", "plants"];
+const SHIPPED: [&str; 3] = ["hands", "plants", "recycling"];
 
 #[test]
 fn the_checksums_are_those_of_the_files_and_no_model_is_without_one() -> anyhow::Result<()> {

@@ -7,9 +7,10 @@ use super::args::ModelArgs;
 use comet_engine::model::ModelErrorKind;
 use comet_engine::model::{ModelError, ModelFile};
 
-/// Ten hand signs: with it, `comet-edge run --camera 0` works on a fresh machine.
+/// The material of a thing held up to the camera (`recycling`): with it, `comet-edge run --camera 0` works on a fresh machine.
 #[cfg(feature = "built-in-model")]
-static BUILT_IN: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/hands.int8.onnx"));
+static BUILT_IN: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/recycling.int8.onnx"));
 const BUILT_IN_NAME: &str = "built-in model";
 
 #[cfg(feature = "built-in-model")]

@@ -2,6 +2,7 @@
 
 mod augment;
 mod batch;
+mod drawing;
 mod error;
 mod evaluation;
 mod findings;
@@ -11,6 +12,7 @@ mod layout;
 mod loader;
 mod mask_rule;
 mod masks;
+pub mod nothing;
 mod notice;
 mod paste;
 pub mod plants;

@@ -88,6 +88,23 @@ pub struct Best {
     /// Validation accuracy in percent.
     #[serde(with = "bits")]
     pub accuracy: f64,
+    /// Whether the map left little for the detector in it: see [`Objective::is_complete`](super::Objective::is_complete).
+    #[serde(default = "yes")]
+    pub complete: bool,
+}
+
+/// Versions that did not ask took every epoch.
+fn yes() -> bool {
+    true
+}
+
+impl Best {
+    /// Whether this epoch is better than the best so far: the first complete one, then the more accurate one. An equal one
+    /// is not better.
+    pub(super) fn beats(&self, best: Option<Self>) -> bool {
+        let Some(best) = best else { return true };
+        if self.complete == best.complete { self.accuracy > best.accuracy } else { self.complete }
+    }
 }
 
 /// Where a run stands. Data order and augmentation follow from the seed and these numbers.

@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn the_advice_after_divergence_is_a_command_that_exists() {
         let (data, out) = (Path::new("photos"), Path::new("runs/photos"));
-        let text = divergence_advice(Some(Best { epoch: 7, accuracy: 80.0 }), 4, data, out, true);
+        let text =
+            divergence_advice(Some(Best { epoch: 7, accuracy: 80.0, complete: true }), 4, data, out, true);
         let command = "trainer train --data photos --out runs/photos --resume best --seed 5";
         assert!(text.contains(command) && text.contains("epoch 7") && text.contains("last.ckpt"), "{text}");
         let text = divergence_advice(None, 4, data, out, false);

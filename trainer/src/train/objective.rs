@@ -82,6 +82,20 @@ impl Default for Objective {
     }
 }
 
+impl Objective {
+    /// Whether a mean completeness term says that the map leaves little for the detector: at most half of the gap is
+    /// missing. The paper's term has no bound that could be reached, so with it every epoch counts.
+    ///
+    /// A predictor that starts from the detector's weights is at its most accurate while the map still shows everything;
+    /// such an epoch explains nothing.
+    pub fn is_complete(&self, completeness: f64) -> bool {
+        match self.completeness {
+            Completeness::Hinge => completeness <= self.gap / 2.0,
+            Completeness::Paper => true,
+        }
+    }
+}
+
 /// The parts of one step's loss; means over the batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Losses {

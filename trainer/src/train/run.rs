@@ -172,11 +172,6 @@ fn start_comet(
     Ok((networks.freeze_detector(), position))
 }
 
-/// Whether an epoch with this validation accuracy is the best so far. An equal one is not better.
-fn is_better(best: Option<Best>, accuracy: f64) -> bool {
-    best.is_none_or(|best| accuracy > best.accuracy)
-}
-
 /// Whether COMET has had `patience` whole epochs since its best one; never if `patience` is 0.
 fn is_out_of_patience(patience: usize, position: &Position) -> bool {
     let Some(best) = position.best else { return false };
@@ -207,9 +202,11 @@ fn end_epoch(
                 run.validation.evaluate(networks.shown_comet(), &run.info.classes, &run.device)?;
             draw_sheet(run, &validated, position.epoch)?;
             let accuracy = validated.evaluation.accuracy;
-            let improved = is_better(position.best, accuracy);
+            let complete = run.config.objective.is_complete(means.completeness);
+            let this = Best { epoch: position.epoch, accuracy, complete };
+            let improved = this.beats(position.best);
             if improved {
-                position.best = Some(Best { epoch: position.epoch, accuracy });
+                position.best = Some(this);
             }
             (ValidationRecord::from(&validated.evaluation), improved)
         }
@@ -291,15 +288,27 @@ mod tests {
     use super::*;
 
     fn at(epoch: usize, best: Option<usize>) -> Position {
-        let best = best.map(|epoch| Best { epoch, accuracy: 80.0 });
+        let best = best.map(|epoch| Best { epoch, accuracy: 80.0, complete: true });
         Position { phase: Phase::Comet, epoch, best, ..Position::default() }
     }
 
     #[test]
     fn an_equal_epoch_is_not_better() {
-        let best = Some(Best { epoch: 3, accuracy: 80.0 });
-        assert!(is_better(None, 0.0) && is_better(best, 80.1));
-        assert!(!is_better(best, 80.0) && !is_better(best, 79.9) && !is_better(best, f64::NAN));
+        let epoch = |accuracy, complete| Best { epoch: 3, accuracy, complete };
+        let best = Some(epoch(80.0, true));
+        assert!(epoch(0.0, true).beats(None) && epoch(80.1, true).beats(best));
+        for accuracy in [80.0, 79.9, f64::NAN] {
+            assert!(!epoch(accuracy, true).beats(best));
+        }
+    }
+
+    #[test]
+    fn an_epoch_whose_map_leaves_much_to_the_detector_is_not_the_best() {
+        let epoch = |accuracy, complete| Best { epoch: 3, accuracy, complete };
+        assert!(epoch(70.0, true).beats(Some(epoch(90.0, false))));
+        assert!(!epoch(95.0, false).beats(Some(epoch(70.0, true))));
+        // As long as there is no other, accuracy decides.
+        assert!(epoch(60.0, false).beats(None) && epoch(61.0, false).beats(Some(epoch(60.0, false))));
     }
 
     #[test]
@@ -311,8 +320,9 @@ mod tests {
                 break;
             }
             position.epoch += 1;
-            if is_better(position.best, accuracy) {
-                position.best = Some(Best { epoch: position.epoch, accuracy });
+            let this = Best { epoch: position.epoch, accuracy, complete: true };
+            if this.beats(position.best) {
+                position.best = Some(this);
             }
         }
         assert_eq!(position.best.map(|best| best.epoch), Some(2));

@@ -9,9 +9,9 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tiny_skia::{Path, PathBuilder, Point, Transform};
 
-use super::random::between;
 use super::shape::{Organ, Shape, step};
 use super::stem::StemLine;
+use crate::data::drawing::between;
 
 /// Grows a plant for an image of `side` pixels: shapes later in the list hide earlier ones.
 ///

@@ -11,7 +11,6 @@ mod anatomy;
 mod background;
 mod error;
 mod palette;
-mod random;
 mod render;
 mod shape;
 mod size;

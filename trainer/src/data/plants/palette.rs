@@ -2,7 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::random::between;
+use crate::data::drawing::{Rgb, between};
 
 /// One of the colours that can make a class.
 #[derive(Clone, Copy, Debug)]
@@ -79,20 +79,6 @@ impl Shade {
             self.value * (1.0 - self.saturation * drop)
         })
     }
-}
-
-/// Red, green and blue, each from 0 to 1.
-pub(super) type Rgb = [f32; 3];
-
-/// The colour a share `weight` of the way from one to another.
-pub(super) fn mix(from: Rgb, to: Rgb, weight: f32) -> Rgb {
-    let ([r, g, b], [to_r, to_g, to_b]) = (from, to);
-    [r + (to_r - r) * weight, g + (to_g - g) * weight, b + (to_b - b) * weight]
-}
-
-/// The colour in the 8 bits an image holds; what lies outside is cut off.
-pub(super) fn bytes(colour: Rgb) -> [u8; 3] {
-    colour.map(|value| (value * 255.0).round().clamp(0.0, 255.0) as u8)
 }
 
 /// The hue of a colour of any scale, in degrees; 0 for grey.

@@ -13,10 +13,10 @@ use super::anatomy;
 use super::background;
 use super::error::PlantError;
 use super::palette::{self, Shade};
-use super::random::between;
 use super::shape::{Organ, Shape};
 use super::size::SIZES;
 use super::variant::Variant;
+use crate::data::drawing::{between, bytes};
 
 /// How far the hue of single green shapes strays from that of the plant, in degrees.
 const GREEN_SPREAD: f32 = 6.0;
@@ -69,7 +69,7 @@ pub fn render(variant: Variant, class: usize, size: u32, rng: &mut ChaCha8Rng) -
 /// The colour of a shape, darker at its root than at its tip.
 fn shading(shape: &Shape, shade: Shade) -> Shader<'static> {
     let colour = |factor: f32| {
-        let [r, g, b] = palette::bytes(shade.lit(shape.lightness * factor).rgb());
+        let [r, g, b] = bytes(shade.lit(shape.lightness * factor).rgb());
         Color::from_rgba8(r, g, b, 255)
     };
     let stops = vec![GradientStop::new(0.0, colour(0.84)), GradientStop::new(1.0, colour(1.0))];

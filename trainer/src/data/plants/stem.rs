@@ -5,8 +5,8 @@ use std::f32::consts::FRAC_PI_2;
 use rand_chacha::ChaCha8Rng;
 use tiny_skia::{LineCap, PathBuilder, Point, Stroke};
 
-use super::random::between;
 use super::shape::{Organ, Shape, step};
+use crate::data::drawing::between;
 
 /// The middle line of the stem: a cubic curve from the ground to the flower head.
 pub(super) struct StemLine {
