@@ -89,7 +89,8 @@ fn a_model_is_compared_with_the_calibration_images_beside_it() -> anyhow::Result
             image.save(&mask)?;
         }
     }
-    let wrong = comet_edge("doctor --json --calib")?.arg(folder.path()).run()?.ends_with(1)?;
+    let with_hands = comet_edge("doctor --json --model")?.arg(shipped_model("hands.int8.onnx"));
+    let wrong = with_hands.arg("--calib").arg(folder.path()).run()?.ends_with(1)?;
     let calibration = check(&wrong, "calibration")?;
     assert!(detail(&calibration).contains("map IoU"), "{calibration}");
     Ok(())

@@ -16,7 +16,7 @@ pub use comet_training_kernels::Activation;
 
 /// Features of a batch of images.
 ///
-/// On the CPU they lie channels last and go through [`crate::layers`]; on other devices, and while a network is
+/// On the CPU they lie channels last and go through layers of our own; on other devices, and while a network is
 /// captured for export, they lie as Burn has them and go through Burn's operations. A network that is written with
 /// this type need not know.
 #[derive(Clone, Debug)]
